@@ -1,0 +1,42 @@
+"""STReMN, reproduced: a network with a memory of a fixed number of slots that learns which one to overwrite.
+
+Glossary: the papers' terms, their symbols and their names here.
+
+=====================  ==============  ==========================================================
+term                   symbol          in the code
+=====================  ==============  ==========================================================
+slot                   i = 1…K         one place of ``memory.MemoryState``
+template               X_t             ``memory.Template``: one frame, encoded for the memory
+query encoder          QE, X^Q         ``encode_query`` of a network, ``models.vos.Query``
+memory encoder         ME, X^M         ``encode_memory``: frame and masks
+key, value             k, v            ``Template.key``, ``Template.value``
+update key             U^Q, U^M        ``Template.update_query``, ``Template.update_key``
+similarity             s_i (Eq. 1)     ``ops.similarity.template_similarity``
+Gumbel-softmax         a (Eqs. 2–3)    ``ops.gumbel.straight_through``
+memory update          Eq. 4           ``memory.write``; the rules are in ``memory.policies``
+space-time read        y_i (Eq. 5)     ``memory.read``, ``ops.attention.space_time_read``
+soft aggregation       STM Sec. 3.4    ``ops.aggregation.soft_aggregate``
+read mass              –               share of the attention that a slot receives
+=====================  ==============  ==========================================================
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "Stream", "open_stream", "resume_stream"]
+
+_HOMES = {
+    "InputError": "stremn.errors",
+    "Stream": "stremn.tasks.stream",
+    "open_stream": "stremn.tasks.open",
+    "resume_stream": "stremn.tasks.stream",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import PyTorch only when something that needs it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stremn' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_HOMES[name]), name)

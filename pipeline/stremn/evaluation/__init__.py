@@ -1,0 +1,6 @@
+"""Scoring: pure functions of arrays and of saved result folders; no model is imported here.
+
+``vos`` scores segmentations (J, F, J&F), ``prediction`` and ``lpips`` score predicted frames,
+``bootstrap`` gives confidence intervals, ``papers`` holds published numbers and ``tables`` puts
+ours beside them.
+"""

@@ -1,0 +1,54 @@
+"""Which frames and which objects of a sequence are scored: one entry for each benchmark."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stremn.errors import InputError
+
+VOID = 255
+"""Label of undecided pixels in some ground truths; scored as background, as the official tool does."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """drop_last: the last frame is not scored (the first never is).
+
+    late: an object may first appear after frame 0; it is scored from the frame after that.
+    binary: one object; every mask value above 127 is object 1.
+    """
+
+    name: str
+    drop_last: bool = True
+    late: bool = False
+    binary: bool = False
+
+    def scored_frames(self, frames: int, first: int = 0) -> np.ndarray:
+        """Indices of the scored frames of an object given in frame ``first``."""
+        return np.arange(first + 1, frames - self.drop_last)
+
+    def count_objects(self, truth_THW: np.ndarray) -> int:
+        """Largest id of frame 0, or of all frames where objects may come late."""
+        ids = truth_THW if self.late else truth_THW[:1]
+        return int(ids.max(initial=0, where=ids != VOID))
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("davis2017"),
+        Protocol("davis2016", binary=True),
+        Protocol("procedural", drop_last=False, late=True),
+        Protocol("youtube-vos", drop_last=False, late=True),
+        Protocol("long", drop_last=False),
+    )
+}
+"""davis2016, davis2017: first and last frame dropped. procedural, youtube-vos: objects may come late.
+long: only the first frame dropped (AFB-URR's scoring of long videos)."""
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name; InputError names the choices."""
+    if name not in PROTOCOLS:
+        raise InputError(f"unknown protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]

@@ -1,0 +1,147 @@
+"""Tables for reports: our scores, alone or beside a paper's, each with a line on what may be compared."""
+
+import html
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from stremn.errors import InputError
+from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
+from stremn.evaluation.papers import PaperTable
+from stremn.evaluation.vos import VOSScores
+
+OFFICIAL_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+
+
+def beside(
+    paper: PaperTable,
+    ours: Mapping[str, Mapping[str, float | None]],
+    labels: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """The paper's table with our columns to its right: columns (source, name), one row a system.
+
+    ours: row key → column → value in the paper's unit. Keys that the paper has join its rows, others
+    follow below under ``labels`` (default: the key itself). A missing value is NaN.
+    """
+    names = [column for row in ours.values() for column in row]
+    columns = [("paper", name) for name in paper.columns] + [("ours", name) for name in dict.fromkeys(names)]
+    keys = [*paper.rows, *(key for key in ours if key not in paper.rows)]
+    table = pd.DataFrame(
+        float("nan"), index=keys, columns=pd.MultiIndex.from_tuples(columns), dtype="float64"
+    )
+    for key, (_, values) in paper.rows.items():
+        table.loc[key, "paper"] = pd.Series(values, table["paper"].columns, dtype="float64").to_numpy()
+    for key, row in ours.items():
+        for name, value in row.items():
+            table.loc[key, ("ours", name)] = float("nan") if value is None else value
+    shown = {key: label for key, (label, _) in paper.rows.items()}
+    return table.rename(index={**(labels or {}), **shown})
+
+
+def comparison_note(paper: PaperTable, ours: str, *, comparable: bool = False) -> str:
+    """The line under a table of :func:`beside`. ours: data, size and training behind our numbers."""
+    reading = (
+        "Same data and protocol: the numbers can be compared."
+        if comparable
+        else "Other data, size and training: the order of the rows can be compared, the numbers cannot."
+    )
+    return f"Paper: {paper.source} ({paper.conditions}). Ours: {ours}. {reading}"
+
+
+def systems_table(
+    scores: Mapping[str, VOSScores],
+    labels: Mapping[str, str] | None = None,
+    *,
+    reference: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Percentages of several systems on the same objects, best J&F first, with 95 % intervals.
+
+    With ``reference``: also reference − system in J&F, paired over objects, and its interval.
+    """
+    if reference is not None and reference not in scores:
+        raise InputError(f"expected the reference among {', '.join(scores)}, found {reference!r}")
+    rows = {}
+    for name, system in scores.items():
+        spread = bootstrap_mean(system.column(), seed=seed)
+        row = {
+            "J": system.global_["J-Mean"],
+            "F": system.global_["F-Mean"],
+            "J&F": spread.mean,
+            "low": spread.low,
+            "high": spread.high,
+        }
+        if reference is not None and name != reference:
+            gap = paired_difference(_scalars(scores[reference]), _scalars(system), seed=seed)
+            row |= {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
+        rows[name] = row
+    table = 100 * pd.DataFrame.from_dict(rows, orient="index")
+    return table.sort_values("J&F", ascending=False).rename(index=dict(labels or {}))
+
+
+def to_markdown(table: pd.DataFrame, note: str = "", digits: int = 1) -> str:
+    """GitHub table with the note below it; a missing value is a dash."""
+    flat = _flat(table)
+    lines = [["", *flat.columns], ["---", *["---:"] * len(flat.columns)]]
+    lines += [[str(name), *(_cell(value, digits) for value in row)] for name, row in _rows(flat)]
+    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{text}\n\n{note}\n" if note else f"{text}\n"
+
+
+def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int = 1) -> str:
+    """HTML ``figure`` with the table, a caption above and the note below; everything escaped."""
+    flat = _flat(table)
+    head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in ["", *flat.columns])
+    body = "".join(
+        f"<tr><th scope='row'>{html.escape(str(name))}</th>"
+        + "".join(f"<td>{html.escape(_cell(value, digits))}</td>" for value in row)
+        + "</tr>"
+        for name, row in _rows(flat)
+    )
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    below = f"<figcaption>{html.escape(note)}</figcaption>" if note else ""
+    return f"<figure><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</figure>"
+
+
+def official_tables(scores: VOSScores) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two tables of the DAVIS tool: one global row, and J and F means for each object."""
+    overall = pd.DataFrame([scores.global_], columns=list(OFFICIAL_COLUMNS))
+    objects = pd.DataFrame(
+        [(name, row["J-Mean"], row["F-Mean"]) for name, row in scores.objects.items()],
+        columns=["Sequence", "J-Mean", "F-Mean"],
+    )
+    return overall, objects
+
+
+def write_official(scores: VOSScores, folder: Path, subset: str = "val") -> tuple[Path, Path]:
+    """Write ``global_results-<subset>.csv`` and ``per-sequence_results-<subset>.csv``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = (folder / f"global_results-{subset}.csv", folder / f"per-sequence_results-{subset}.csv")
+    for path, table in zip(paths, official_tables(scores), strict=True):
+        scratch = path.with_name(path.name + ".part")
+        table.to_csv(scratch, index=False, float_format="%.3f")
+        os.replace(scratch, path)
+    return paths
+
+
+def _scalars(scores: VOSScores) -> dict[str, float]:
+    return {name: row["J&F-Mean"] for name, row in scores.objects.items()}
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    names = [": ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in table.columns]
+    return table.set_axis(names, axis=1)
+
+
+def _rows(table: pd.DataFrame) -> list[tuple[object, list[object]]]:
+    return [(name, list(row)) for name, row in zip(table.index, table.to_numpy(object), strict=True)]
+
+
+def _cell(value: object, digits: int) -> str:
+    if not isinstance(value, (int, float)):
+        return "–" if value is None else str(value)
+    if value != value:
+        return "–"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

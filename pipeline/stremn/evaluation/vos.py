@@ -1,0 +1,116 @@
+"""Scores of a segmentation system: from result folders or arrays to J, F and J&F.
+
+The statistics are those of the DAVIS 2017 evaluation: per object over its frames, then the mean
+over objects.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stremn.errors import InputError
+from stremn.evaluation.folders import read_sequence, sequence_names
+from stremn.evaluation.protocols import get_protocol
+from stremn.evaluation.sequences import ObjectScores, score_sequence
+from stremn.evaluation.statistics import average
+
+Progress = Callable[[int, int, str], None]
+"""Called with (sequences done, sequences in all, name of the one just scored)."""
+
+
+@dataclass(frozen=True)
+class VOSScores:
+    """Scores of one system.
+
+    per_frame: ``"<sequence>_<id>"`` to that object's J and F of every scored frame.
+    skipped: objects that the protocol gives no frame to; they count nowhere.
+    """
+
+    protocol: str
+    per_frame: Mapping[str, ObjectScores]
+    skipped: tuple[str, ...] = ()
+    objects: Mapping[str, dict[str, float]] = field(init=False)
+    global_: dict[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.per_frame:
+            raise InputError(f"protocol {self.protocol}: expected at least one object with a scored frame")
+        objects = {name: scores.summary() for name, scores in self.per_frame.items()}
+        object.__setattr__(self, "objects", objects)
+        object.__setattr__(self, "global_", average(list(objects.values())))
+
+    def column(self, name: str = "J&F-Mean") -> np.ndarray:
+        """One column over the objects, float64 (objects,), in the order of ``objects``."""
+        return np.array([row[name] for row in self.objects.values()])
+
+    def to_dict(self, per_frame: bool = False) -> dict[str, Any]:
+        """JSON form: ``protocol``, ``global`` and ``objects``; with ``per_frame`` the curves too."""
+        form: dict[str, Any] = {
+            "protocol": self.protocol,
+            "global": dict(self.global_),
+            "objects": {name: dict(row) for name, row in self.objects.items()},
+        }
+        if self.skipped:
+            form["skipped"] = list(self.skipped)
+        if per_frame:
+            form["per_frame"] = {
+                name: {"frames": scores.frames.tolist(), "J": scores.j.tolist(), "F": scores.f.tolist()}
+                for name, scores in self.per_frame.items()
+            }
+        return form
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> "VOSScores":
+        """Inverse of ``to_dict(per_frame=True)``."""
+        if "per_frame" not in form:
+            raise InputError("expected scores saved with their per-frame values, found none ('per_frame')")
+        per_frame = {
+            name: ObjectScores(np.array(row["frames"], int), np.array(row["J"]), np.array(row["F"]))
+            for name, row in form["per_frame"].items()
+        }
+        return cls(form["protocol"], per_frame, tuple(form.get("skipped", ())))
+
+
+def score_clips(
+    clips: Iterable[tuple[str, np.ndarray, np.ndarray, int | None]], protocol: str = "davis2017"
+) -> VOSScores:
+    """Score arrays: (name, predicted ids (T, H, W), true ids (T, H, W), objects or None) for each clip."""
+    per_frame: dict[str, ObjectScores] = {}
+    skipped = []
+    for name, predicted, truth, objects in clips:
+        for number, scores in score_sequence(predicted, truth, objects, protocol, name).items():
+            if len(scores.frames):
+                per_frame[f"{name}_{number}"] = scores
+            else:
+                skipped.append(f"{name}_{number}")
+    return VOSScores(protocol, per_frame, tuple(skipped))
+
+
+def score_folder(
+    predictions: Path | str,
+    annotations: Path | str,
+    protocol: str = "davis2017",
+    names: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> VOSScores:
+    """Score ``predictions/<sequence>/<frame>.png`` against ``annotations`` of the same form.
+
+    names: the sequences, default every folder of the annotations. InputError: a missing sequence or
+    scored frame, a frame of another size, an id that the sequence does not have, an empty folder.
+    """
+    predictions, annotations = Path(predictions), Path(annotations)
+    rule = get_protocol(protocol)
+    wanted = sequence_names(annotations, names)
+    if not predictions.is_dir() or not any(path.is_dir() for path in predictions.iterdir()):
+        raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
+
+    def clips() -> Iterable[tuple[str, np.ndarray, np.ndarray, int | None]]:
+        for done, name in enumerate(wanted, 1):
+            yield (name, *read_sequence(predictions, annotations, name, rule), None)
+            if progress is not None:
+                progress(done, len(wanted), name)
+
+    return score_clips(clips(), protocol)

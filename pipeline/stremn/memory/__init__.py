@@ -1,0 +1,29 @@
+"""The memory: a fixed number of slots as a value, one ``write``, one ``read``, and every update rule.
+
+>>> policy = make_policy("learned", slots=6)
+>>> state = write(state, template, policy)          # STReMN Sec. 3.2
+>>> read_BOChw = read(state, query_key_BChw)        # STReMN Eq. 5
+"""
+
+from stremn.memory.buffer import MemoryBuffer
+from stremn.memory.policies import POLICIES, Policy, make_policy
+from stremn.memory.read import read
+from stremn.memory.state import MemoryState, Template, load_state, save_state
+from stremn.memory.trace import Trace, TraceStep
+from stremn.memory.write import decide, write
+
+__all__ = [
+    "POLICIES",
+    "MemoryBuffer",
+    "MemoryState",
+    "Policy",
+    "Template",
+    "Trace",
+    "TraceStep",
+    "decide",
+    "load_state",
+    "make_policy",
+    "read",
+    "save_state",
+    "write",
+]

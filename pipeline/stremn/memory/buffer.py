@@ -1,0 +1,80 @@
+"""The fast path for inference: the same memory written in place (tested equal to ``write``).
+
+The slots live in tensors with spare room; a write copies one template into one slot. Only rules that
+grow ever reallocate, and then double, so that the memory is not copied per frame.
+"""
+
+import torch
+from torch import Tensor
+
+from stremn.memory.policies import Policy
+from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
+from stremn.memory.trace import Trace
+from stremn.memory.write import decide
+
+
+class MemoryBuffer:
+    """A memory that changes in place. Not for training: no gradient passes through it.
+
+    Args:
+        policy: the update rule.
+        state: what the memory starts with; empty by default.
+    """
+
+    def __init__(self, policy: Policy, state: MemoryState | None = None) -> None:
+        self.policy = policy
+        self._room: dict[str, Tensor] = {}
+        self._used = 0
+        self._size = (0, 0)
+        if state is not None and state.slots:
+            self._reserve(max(policy.slots or 0, state.slots), state.tensors())
+            self._used, self._size = state.slots, state.size
+
+    @property
+    def state(self) -> MemoryState:
+        """Views of the slots in use, no copy. The next ``write`` may change what they show."""
+        if not self._used:
+            return MemoryState.empty()
+        return MemoryState(**{k: v[:, :, : self._used] for k, v in self._room.items()}, size=self._size)
+
+    @torch.no_grad()
+    def write(
+        self, template: Template, *, generator: torch.Generator | None = None, trace: Trace | None = None
+    ) -> None:
+        """Put a template into the slot that the policy chooses, arg max without noise."""
+        weights_BOS = decide(self.state, template, self.policy, generator=generator, trace=trace)
+        new = template_tokens(template, self.policy.per_object)
+        new["frame_index"] = torch.where(template.present, template.frame, EMPTY)
+        new["given"] = template.given & template.present
+        stored, slot = weights_BOS.max(-1)
+        if not bool(stored.any()):
+            return
+        self._used = max(self._used, int(torch.where(stored > 0, slot, -1).max()) + 1)
+        if not self._room or self._used > self._room["frame_index"].shape[2]:
+            old = {k: v for k, v in self._room.items()} or {k: v[:, :, None][:, :, :0] for k, v in new.items()}
+            self._reserve(max(self.policy.slots or 0, 2 * (self._used - 1), 2), old)
+        self._size = (template.value.shape[-2], template.value.shape[-1])
+        clip, row = (stored > 0).nonzero(as_tuple=True)
+        for name, tensor in self._room.items():
+            groups = row < tensor.shape[1]  # keys shared by all objects have one row
+            tensor[clip[groups], row[groups], slot[clip, row][groups]] = new[name][clip[groups], row[groups]]
+
+    def add_objects(self, count: int) -> None:
+        """Make room for objects that appear now; the slots hold nothing for them yet."""
+        if not self._room:
+            return
+        for name, tensor in self._room.items():
+            if name == "keys" and tensor.shape[1] == 1 and not self.policy.per_object:
+                continue
+            fill = EMPTY if name == "frame_index" else 0
+            extra = tensor.new_full((tensor.shape[0], count, *tensor.shape[2:]), fill)
+            if name == "keys":  # per-object copies of an image key are the same for every object
+                extra = tensor[:, :1].expand_as(extra)
+            self._room[name] = torch.cat([tensor, extra], 1)
+
+    def _reserve(self, capacity: int, old: dict[str, Tensor]) -> None:
+        for name, tensor in old.items():
+            fill = EMPTY if name == "frame_index" else 0
+            room = tensor.new_full((*tensor.shape[:2], capacity, *tensor.shape[3:]), fill)
+            room[:, :, : tensor.shape[2]] = tensor
+            self._room[name] = room

@@ -1,0 +1,131 @@
+"""What the memory holds, as a value.
+
+Letters: B clips, O objects, G key groups (1 or O), K slots in use, N = h·w positions, C channels, h w feature map.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stremn.errors import InputError
+from stremn.ops.similarity import normalised
+
+EMPTY = -1  # frame index of a slot that holds nothing for an object
+
+
+@dataclass(frozen=True)
+class Template:
+    """One frame on its way into the memory: X_t of STReMN Fig. 1, already turned into keys and values.
+
+    The key, value and update-key maps are affine convolutions of the memory encoder's output and the
+    selection weights of Eq. 4 sum to 1, so storing their outputs equals storing X_t, and they are
+    computed once per frame.
+
+    Attributes:
+        key: (B, G, Ck, h, w); G = 1 where the key is the image's alone, else one per object.
+        value: (B, O, Cv, h, w).
+        update_key: U^M of Eq. 1, (B, O, Cu, h, w).
+        update_query: U^Q of Eq. 1, from the query encoder, (B, Cu, h, w).
+        frame: index of the frame in its clip.
+        present: boolean (B, O); False where the object has not appeared yet.
+        given: boolean (B, O); True where the mask was given and not predicted.
+        logit_scale: factor of the scores before the Gumbel-softmax (1 in the paper).
+    """
+
+    key: Tensor
+    value: Tensor
+    update_key: Tensor
+    update_query: Tensor
+    frame: int
+    present: Tensor
+    given: Tensor
+    logit_scale: Tensor | float = 1.0
+
+
+def tokens(maps: Tensor) -> Tensor:
+    """Feature maps (…, C, h, w) as one row per position: (…, h·w, C), contiguous."""
+    return maps.flatten(-2).transpose(-1, -2).contiguous()
+
+
+@dataclass(frozen=True)
+class MemoryState:
+    """The slots of B clips × O objects. Never changed in place: ``write`` returns a new state.
+
+    Attributes:
+        keys: (B, G, K, N, Ck).
+        values: (B, O, K, N, Cv).
+        update_keys: U^M, length 1 along its last axis, (B, O, K, N, Cu).
+        frame_index: int64 (B, O, K), the frame each slot comes from, −1 where it is empty.
+        given: boolean (B, O, K), the slot's mask was given.
+        size: (h, w).
+    """
+
+    keys: Tensor
+    values: Tensor
+    update_keys: Tensor
+    frame_index: Tensor
+    given: Tensor
+    size: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def empty(cls) -> "MemoryState":
+        """A memory without slots, shapes or device: the first ``write`` decides them."""
+        nothing = torch.empty(0)
+        return cls(nothing, nothing, nothing, torch.empty(0, 0, 0, dtype=torch.long), nothing.bool())
+
+    @property
+    def slots(self) -> int:
+        """Slots in use (K)."""
+        return self.frame_index.shape[2]
+
+    @property
+    def valid(self) -> Tensor:
+        """Boolean (B, O, K): the slot holds something for the object."""
+        return self.frame_index != EMPTY
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The five tensors by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
+
+    def bytes(self) -> int:
+        """Size of all slots in bytes."""
+        return sum(t.numel() * t.element_size() for t in self.tensors().values())
+
+
+def save_state(path: Path, state: MemoryState) -> None:
+    """Write a memory to one safetensors file; the old file stays if writing fails."""
+    scratch = path.with_name(path.name + ".part")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()},
+        scratch,
+        metadata={"stremn": "memory-state 1", "size": json.dumps(state.size)},
+    )
+    scratch.replace(path)
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> MemoryState:
+    """Read what ``save_state`` wrote, bit for bit."""
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            size = json.loads((file.metadata() or {})["size"])
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return MemoryState(**found, size=(int(size[0]), int(size[1])))
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise InputError(f"expected a memory state saved by stremn in {path}, found: {error}") from error
+
+
+def template_tokens(template: Template, per_object_keys: bool) -> dict[str, Tensor]:
+    """The rows of a template in the layout of the state: key, value, update key."""
+    key = tokens(template.key)
+    if per_object_keys and key.shape[1] == 1:
+        key = key.expand(-1, template.value.shape[1], -1, -1)
+    return {
+        "keys": key,
+        "values": tokens(template.value),
+        "update_keys": normalised(tokens(template.update_key)),
+    }

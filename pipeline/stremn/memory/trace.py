@@ -1,0 +1,137 @@
+"""What happened in the memory, step by step. Nothing is recorded, and nothing costs, without a ``Trace``."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from stremn.errors import InputError
+
+if TYPE_CHECKING:
+    from stremn.memory.policies import Incoming
+
+FORMAT = "stremn-trace"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class TraceStep:
+    """One frame's visit to the memory.
+
+    Attributes:
+        clip: clip of the batch.
+        row: decision row: 0, or the object's position where each object decides for itself.
+        frame: index of the incoming frame.
+        action: ``append`` (into a free slot), ``evict`` (over another template) or ``skip`` (not stored).
+        held_before: frame index of each slot before the write.
+        held: frame index of each slot after the write.
+        ages: ``frame`` − ``held`` in frames, after the write.
+        scores: similarity of the incoming frame to each slot before the write (Eq. 1); None for rules
+            that do not look at it, and while there are free slots.
+        evictable: which slots could have been chosen, before the write.
+        read_mass: share of the attention that each slot received when this frame was read, in [0, 1]
+            and summing to 1; None for a frame that was not read (the first).
+        evicted_slot, evicted_frame: what was overwritten, None where nothing was.
+    """
+
+    clip: int
+    row: int
+    frame: int
+    action: str
+    held_before: list[int]
+    held: list[int]
+    ages: list[int]
+    scores: list[float] | None
+    evictable: list[bool]
+    read_mass: list[float] | None
+    evicted_slot: int | None
+    evicted_frame: int | None
+
+
+@dataclass
+class Trace:
+    """A list of steps, filled by ``read`` and ``write``; saved as one JSON file."""
+
+    steps: list[TraceStep] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+    _mass: Tensor | None = field(default=None, repr=False)
+
+    def read(self, mass_BOK: Tensor, valid_BOK: Tensor) -> None:
+        """Keep the read mass of the frame that is about to be written."""
+        weight = valid_BOK.any(-1, keepdim=True).to(mass_BOK.dtype)
+        mean = (mass_BOK * weight).sum(1) / weight.sum(1).clamp_min(1)
+        self._mass = mean.detach().float().cpu()
+
+    def wrote(self, incoming: "Incoming", weights: Tensor, scores: Tensor | None) -> None:
+        """Record one decision for every clip and row."""
+        chosen = weights.detach().float().cpu()
+        held, evictable = incoming.held.cpu(), incoming.evictable.cpu()
+        used = held.shape[-1] - 1
+        for clip in range(held.shape[0]):
+            for row in range(held.shape[1]):
+                before = held[clip, row].tolist()
+                slot = int(chosen[clip, row].argmax()) if bool(chosen[clip, row].any()) else None
+                after = list(before)
+                if slot is not None:
+                    after[slot] = incoming.frame
+                if after[-1] < 0:
+                    after.pop()
+                evicts = slot is not None and before[slot] >= 0
+                self.steps.append(
+                    TraceStep(
+                        clip=clip,
+                        row=row,
+                        frame=incoming.frame,
+                        action="skip" if slot is None else "evict" if evicts else "append",
+                        held_before=before[:used],
+                        held=after,
+                        ages=[incoming.frame - f for f in after],
+                        scores=None if scores is None else scores[clip, row, :used].detach().cpu().tolist(),
+                        evictable=evictable[clip, row, :used].tolist(),
+                        read_mass=None if self._mass is None else self._mass[clip].tolist(),
+                        evicted_slot=slot if evicts else None,
+                        evicted_frame=before[slot] if evicts and slot is not None else None,
+                    )
+                )
+        self._mass = None
+
+    def of_clip(self, clip: int) -> "Trace":
+        """The steps of one clip of a batch, as its own trace."""
+        steps = [TraceStep(**{**asdict(s), "clip": 0}) for s in self.steps if s.clip == clip]
+        return Trace(steps, dict(self.about))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: ``{"format", "version", "about", "steps": [TraceStep as a dict, …]}``."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "about": self.about,
+            "steps": [asdict(step) for step in self.steps],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str = "the data") -> "Trace":
+        """The inverse of ``to_dict``; an InputError names ``where`` if it is something else."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
+            raise InputError(f"expected a {FORMAT} of version {VERSION} in {where}, found something else")
+        try:
+            return cls([TraceStep(**step) for step in data["steps"]], dict(data["about"]))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"expected complete steps in {where}, found: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Write JSON; the old file stays if writing fails."""
+        scratch = path.with_name(path.name + ".part")
+        scratch.write_text(json.dumps(self.to_dict()), encoding="utf-8")
+        scratch.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Trace":
+        """Read what ``save`` wrote."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"expected a trace file at {path}, found: {error}") from error
+        return cls.from_dict(data, str(path))

@@ -1,0 +1,130 @@
+"""Writing a template into the memory (STReMN Eq. 4, Sec. 3.2).
+
+Letters: B clips, O objects, D decision rows (1 or O), G key groups, K slots, S slots plus a free one, N positions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stremn.memory.policies import Incoming, Policy
+from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
+from stremn.memory.trace import Trace
+from stremn.ops.similarity import normalised, template_similarity
+
+
+def decide(
+    state: MemoryState,
+    template: Template,
+    policy: Policy,
+    *,
+    generator: torch.Generator | None = None,
+    noise: bool = False,
+    trace: Trace | None = None,
+) -> Tensor:
+    """The weights a of Eq. 4: (B, O, S), one slot of each row 1, or all 0 where nothing is stored.
+
+    Column S − 1 is a slot that does not exist yet. Without ``per_object`` all objects share one decision,
+    taken from scores averaged over the objects that a slot holds.
+    """
+    batch, objects = template.present.shape
+    if state.slots == 0:
+        held = torch.full((batch, objects, 0), EMPTY, device=template.present.device)
+        state = MemoryState(
+            template.key.new_empty(0), template.key.new_empty(0), template.key.new_empty(0), held, held.bool()
+        )
+    shared = not policy.per_object
+    scores: dict[str, Tensor] = {}
+
+    def similarity(which: str) -> Tensor:
+        scores[which] = F.pad(_scores(state, template, which, shared), (0, 1))
+        return scores[which]
+
+    incoming = Incoming(
+        frame=template.frame,
+        held=F.pad(_rows(state.frame_index, shared), (0, 1), value=EMPTY),
+        given=F.pad(_rows(state.given, shared), (0, 1)),
+        given_now=_rows(template.given[..., None], shared)[..., 0],
+        similarity=similarity,
+        policy=policy,
+        noise=noise,
+        generator=generator,
+        logit_scale=template.logit_scale,
+    )
+    weights = policy(incoming)
+    if trace is not None:
+        trace.wrote(incoming, weights, next(iter(scores.values()), None))
+    return weights.expand(-1, objects, -1)
+
+
+def write(
+    state: MemoryState,
+    template: Template,
+    policy: Policy,
+    *,
+    generator: torch.Generator | None = None,
+    noise: bool = False,
+    trace: Trace | None = None,
+) -> MemoryState:
+    """A new state with the template in it; ``state`` is left as it was.
+
+    In the forward pass the chosen slot is replaced and the others stay exactly; in the backward pass
+    the softmax behind the choice gets its gradient through Eq. 4.
+    """
+    weights_BOS = decide(state, template, policy, generator=generator, noise=noise, trace=trace)
+    return apply(state, template, weights_BOS, policy.per_object)
+
+
+def apply(state: MemoryState, template: Template, weights_BOS: Tensor, per_object: bool) -> MemoryState:
+    """Eq. 4 for every tensor of the state, given the weights."""
+    grows = bool(weights_BOS[..., -1].any())
+    weights = weights_BOS if grows else weights_BOS[..., :-1]
+    if not weights.shape[-1]:  # an empty memory and nothing to store
+        return state
+    stored = {}
+    for name, new in template_tokens(template, per_object).items():
+        old = getattr(state, name) if state.slots else new.new_empty(*new.shape[:2], 0, *new.shape[2:])
+        padded = F.pad(old, (0, 0, 0, 0, 0, 1)) if grows else old
+        stored[name] = _blend(padded, new, weights[:, : new.shape[1]])
+    chosen = weights.detach() > 0.5
+    index = torch.where(template.present, template.frame, EMPTY)[..., None]
+    if state.slots:
+        frame_index, given = state.frame_index, state.given
+    else:
+        frame_index = torch.full((*template.present.shape, 0), EMPTY, device=index.device)
+        given = frame_index.bool()
+    if grows:
+        frame_index, given = F.pad(frame_index, (0, 1), value=EMPTY), F.pad(given, (0, 1))
+    return MemoryState(
+        **stored,
+        frame_index=torch.where(chosen, index, frame_index),
+        given=torch.where(chosen, (template.given & template.present)[..., None], given),
+        size=(template.value.shape[-2], template.value.shape[-1]),
+    )
+
+
+def _blend(old: Tensor, new: Tensor, weights: Tensor) -> Tensor:
+    a = weights[..., None, None]
+    if a.requires_grad:
+        return (1 - a) * old + a * new[:, :, None]
+    return torch.where(a > 0.5, new[:, :, None], old)
+
+
+def _rows(per_object: Tensor, shared: bool) -> Tensor:
+    """(B, O, K) as decision rows: with one shared decision a slot holds what any object holds there."""
+    return per_object.amax(1, keepdim=True) if shared else per_object
+
+
+def _scores(state: MemoryState, template: Template, which: str, shared: bool) -> Tensor:
+    """Eq. 1 of the incoming frame with each slot: (B, O, K), or (B, 1, K) averaged over a slot's objects."""
+    if which == "update_keys":
+        query = normalised(template.update_query.flatten(-2).transpose(-1, -2))
+        scores = template_similarity(query, state.update_keys)
+    else:
+        query = normalised(template.key.flatten(-2).transpose(-1, -2))
+        scores = template_similarity(query, normalised(state.keys))
+    if not shared:
+        return scores.expand_as(state.frame_index)
+    valid = state.valid.to(scores.dtype)
+    scores = scores.expand_as(valid)
+    return (scores * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp_min(1)

@@ -1,0 +1,1 @@
+"""The networks: encoders on timm backbones, decoders, and the systems built from them."""

@@ -1,0 +1,72 @@
+"""Weights on disk: safetensors with a description of the network that they belong to.
+
+Nothing that could run code is ever read: a checkpoint holds tensors and JSON.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from stremn.errors import InputError
+from stremn.models.registry import build_model
+
+FORMAT = "stremn-model 1"
+
+
+def to_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
+    """A checkpoint as bytes; ``meta`` needs ``system`` and ``fields`` (see ``build_model``)."""
+    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    return save(weights, metadata={"format": FORMAT, "meta": json.dumps(meta)})
+
+
+def save_model(path: Path, model: nn.Module, meta: dict[str, Any]) -> None:
+    """Write a checkpoint; the old file stays if writing fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_bytes(to_bytes(model, meta))
+    scratch.replace(path)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The description in a checkpoint: system, fields and how it was trained.
+
+    Raises:
+        InputError: no such file, or not a checkpoint of ours.
+    """
+    if not path.is_file():
+        raise InputError(f"expected a checkpoint at {path}, found no file there")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except SafetensorError as error:
+        raise InputError(f"expected a safetensors checkpoint at {path}, found: {error}") from error
+    if header.get("format") != FORMAT:
+        raise InputError(f"expected a checkpoint saved by stremn ({FORMAT}) at {path}, found another file")
+    return dict(json.loads(header["meta"]))
+
+
+def load_model(path: Path, systems: dict[str, type[nn.Module]] | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """A network with its weights, in evaluation mode on the CPU, and its description."""
+    meta = read_meta(path)
+    fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}
+    model = build_model(meta["system"], fields, systems)
+    load_weights(model, load(path.read_bytes()), str(path))
+    return model.eval(), meta
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:
+    """Load every tensor, and complain in one line about a missing, extra or misshapen one."""
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if missing or extra:
+        raise InputError(f"weights in {where} do not fit: missing {missing[:3]}, not known {extra[:3]}")
+    for name, tensor in weights.items():
+        if tensor.shape != own[name].shape:
+            raise InputError(
+                f"weight {name!r} in {where}: expected shape {tuple(own[name].shape)}, found {tuple(tensor.shape)}"
+            )
+    model.load_state_dict(weights)

@@ -1,0 +1,31 @@
+"""Systems by name."""
+
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+from stremn.errors import InputError
+from stremn.models.stremn import STReMN
+
+SYSTEMS: dict[str, type[nn.Module]] = {"stremn": STReMN}
+"""VOS systems; adding one is a class with the methods of ``models.vos.VOSNetwork`` and a line here."""
+
+
+def build_model(system: str, fields: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None) -> nn.Module:
+    """A fresh network of a system.
+
+    Raises:
+        InputError: unknown system or field, named together with the nearest known one.
+    """
+    known = SYSTEMS if systems is None else systems
+    if system not in known:
+        raise InputError(f"expected a system of {', '.join(known)}, found {system!r}")
+    accepted = list(inspect.signature(known[system]).parameters)
+    for name in fields:
+        if name not in accepted:
+            near = get_close_matches(name, accepted, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"system {system!r} has no field {name!r}{hint}")
+    return known[system](**fields)

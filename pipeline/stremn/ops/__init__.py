@@ -1,0 +1,1 @@
+"""Pure tensor functions: the equations of the papers, without state and without modules."""

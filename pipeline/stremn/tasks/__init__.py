@@ -1,0 +1,1 @@
+"""Rolling a model over a clip or a stream: segmentation and prediction."""
