@@ -45,6 +45,9 @@ class Bar:
     label: int = 0
 
 
+Layer = Sprite | Bar
+
+
 @dataclass(frozen=True)
 class Camera:
     """A window on a photograph over T frames: centre (T, 2) in pixels of it, pixels per pixel (T,), roll (T,)."""
@@ -73,7 +76,7 @@ def sample(image: Floats, rows: Floats, columns: Floats) -> Floats:
     return np.stack(channels, axis=-1)
 
 
-def draw(images: Floats, ids: NDArray[np.uint8], layer: Sprite | Bar, frames: slice) -> None:
+def draw(images: Floats, ids: NDArray[np.uint8], layer: Layer, frames: slice) -> None:
     """Draw one layer over images (T, S, S, 3) and id maps (T, S, S), in place."""
     size = images.shape[1]
     cover = _cover_bar(layer, size, frames) if isinstance(layer, Bar) else _cover_sprite(layer, size, frames)

@@ -40,12 +40,12 @@ def pack_pairs(first_THW: np.ndarray, second_THW: np.ndarray, radius: int) -> li
     height, width = first_THW.shape[-2:]
     first = np.packbits(first_THW, axis=-1, bitorder="little")
     second = np.packbits(second_THW, axis=-1, bitorder="little")
-    either = first | second
-    rows, columns = either.any(axis=2), either.any(axis=1)
+    either = np.asarray(first | second)
+    rows, columns = np.asarray(either.any(axis=2)), np.asarray(either.any(axis=1))
     tops, bottoms = _ends(rows)
     lefts, rights = _ends(columns)
     pairs = []
-    for t, occupied in enumerate(rows.any(axis=1)):
+    for t, occupied in enumerate(np.asarray(rows.any(axis=1)).tolist()):
         if not occupied:
             pairs.append(Pair(0, 0, Window(1, 0, 8)))
             continue

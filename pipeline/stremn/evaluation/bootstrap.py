@@ -46,9 +46,7 @@ def bootstrap_mean(
     return Interval(float(values.mean()), float(low), float(high), len(values))
 
 
-def paired_difference(
-    first: Mapping[str, float], second: Mapping[str, float], **options: float
-) -> Interval:
+def paired_difference(first: Mapping[str, float], second: Mapping[str, float], **options: float) -> Interval:
     """Interval of the mean of first − second over the same objects (name → value).
 
     InputError when the two have different objects. options: as :func:`bootstrap_mean`.

@@ -21,7 +21,7 @@ from stremn.errors import InputError
 WEIGHTS_NAME = "alexnet-owt-7be5be79.pth"
 WEIGHTS_SHA256 = "7be5be79"  # the first digits, as torchvision gives them in the name
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 
 
 class Lpips:

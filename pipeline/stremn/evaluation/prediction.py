@@ -18,7 +18,7 @@ from skimage.metrics import structural_similarity
 from stremn.errors import InputError
 from stremn.evaluation.conventions import convention
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 
 PSNR_CEILING = 100.0  # dB; of two identical frames, whose PSNR is infinite and cannot be averaged
 SSIM_WINDOW = 7  # scikit-image's default, used by all three codes
@@ -69,7 +69,9 @@ def structural(predicted: Array, truth: Array, name: str) -> Array:
     """SSIM of each frame by scikit-image, mean over channels, (N, T)."""
     predicted, truth = _frames(predicted, truth)
     if min(truth.shape[-2:]) < SSIM_WINDOW:
-        raise InputError(f"SSIM needs frames of at least 7×7 pixels, found {truth.shape[-2]}×{truth.shape[-1]}")
+        raise InputError(
+            f"SSIM needs frames of at least 7×7 pixels, found {truth.shape[-2]}×{truth.shape[-1]}"
+        )
     rule = convention(name)
     predicted = _clipped(predicted, True)
     if rule.ssim_uint8:
@@ -78,7 +80,9 @@ def structural(predicted: Array, truth: Array, name: str) -> Array:
         predicted, truth = predicted.astype(np.float64), truth.astype(np.float64)
     values = [
         structural_similarity(a, b, data_range=rule.ssim_range, channel_axis=0)
-        for a, b in zip(predicted.reshape(-1, *truth.shape[2:]), truth.reshape(-1, *truth.shape[2:]), strict=True)
+        for a, b in zip(
+            predicted.reshape(-1, *truth.shape[2:]), truth.reshape(-1, *truth.shape[2:]), strict=True
+        )
     ]
     return np.asarray(values, dtype=np.float64).reshape(truth.shape[:2])
 
@@ -188,7 +192,9 @@ def bootstrap_interval(
     """
     if groups is not None and len(groups) != len(values):
         raise InputError(f"expected one group label for each of {len(values)} clips, found {len(groups)}")
-    index = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    index = (
+        np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    )
     totals, sizes = np.bincount(index, weights=values), np.bincount(index)
     draws = np.random.default_rng(seed).integers(0, len(totals), (resamples, len(totals)))
     means = totals[draws].sum(1) / sizes[draws].sum(1)

@@ -47,7 +47,10 @@ def score_sequence(
     predicted, truth = _checked(predicted_ids, truth_ids, rule, where)
     objects = rule.count_objects(truth) if objects is None else objects
     if objects < 1:
-        raise InputError(f"{where}: expected at least one object in the ground truth, found none")
+        hint = (
+            f" but {VOID}; for masks of 0 and 255 use the protocol davis2016" if (truth == VOID).any() else ""
+        )
+        raise InputError(f"{where}: expected at least one object in the ground truth, found none{hint}")
     highest = int(predicted.max(initial=0))
     if highest > objects:
         hint = "; for masks of 0 and 255 use the protocol davis2016" if highest == VOID else ""

@@ -14,8 +14,8 @@ def decay(values: np.ndarray) -> float:
     """Mean of the first quarter of the frames minus mean of the last. values: (T,), T ≥ 1.
 
     Quarters end at frame round(i (T − 1) / 4), halves up, and share that frame with the next one.
-    Differs: the official tool keeps these indices in eight bits and is wrong beyond 256 frames;
-    up to there the two agree.
+    Differs: the official tool keeps these indices in eight bits and is wrong from 256 frames on; below
+    that the two agree.
     """
     values = np.asarray(values, np.float64)
     edges = [(i * (len(values) - 1) + 2) // 4 for i in range(5)]

@@ -102,7 +102,9 @@ def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int 
     )
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     below = f"<figcaption>{html.escape(note)}</figcaption>" if note else ""
-    return f"<figure><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</figure>"
+    return (
+        f"<figure><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</figure>"
+    )
 
 
 def official_tables(scores: VOSScores) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -155,7 +155,7 @@ def _frame_logits(
     exact = one_hot(masks_BHW, given_BO.shape[1])
     if not state.slots:
         return aggregation_logits(exact * given_BO[..., None, None])
-    logits = segment(network, query, state, known_BO, trace)
+    logits = segment(network, query, state, known_BO & ~given_BO, trace)
     if bool(given_BO.any()):
         logits = aggregation_logits(impose(logits, exact, given_BO))
     return logits

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stremn.settings import Settings
 from stremn.training.averaging import Best
 from stremn.training.resume import load_progress, save_progress
 
@@ -39,8 +40,7 @@ class History:
     best: float | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Settings):
     """How to train.
 
     Attributes:

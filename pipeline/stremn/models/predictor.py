@@ -1,0 +1,161 @@
+"""The network of video prediction (STReMN Sec. 4.2): an encoder of frame stacks, heads, a decoder.
+
+Letters: B clips, S frames of a stack, C channels of a frame, H W pixels, h w feature map.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from stremn.errors import InputError
+from stremn.models.backbones import group_norm
+from stremn.ops.attention import Affinity
+
+SLOPE = 0.2  # of LeakyReLU below 0
+LOGIT_CLAMP = 1e-2  # how near to 0 and 1 the last frame may be where a change is added to it
+
+
+@dataclass(frozen=True)
+class StackFeatures:
+    """What the shared encoder says of a stack; the same features serve as query and as memory.
+
+    Attributes:
+        feature: (B, D, h, w).
+        last: the stack's latest frame (B, C, H, W) in [0, 1].
+        skips: finer maps, finest first; empty without ``skips``.
+    """
+
+    feature: Tensor
+    last: Tensor
+    skips: tuple[Tensor, ...] = ()
+
+    def __getitem__(self, rows: Tensor) -> "StackFeatures":
+        """Some stacks of the batch."""
+        return StackFeatures(self.feature[rows], self.last[rows], tuple(s[rows] for s in self.skips))
+
+
+class VideoPredictor(nn.Module):
+    """Predicts the frame after a stack; the memory itself is in ``stremn.memory``.
+
+    Args:
+        in_channels: C, channels of a frame.
+        stack: S, consecutive frames that go in together (3 in the paper).
+        base_width: channels of the first block; they double from block to block.
+        max_width: largest width of a block.
+        blocks: encoder blocks, and as many decoder blocks (6 in the paper).
+        halvings: how many of the first encoder blocks have stride 2: features at 1 / 2^halvings.
+        key_dim, value_dim, update_dim: channels of keys, values and update keys.
+        affinity: ``dot`` (the paper's) or ``l2``.
+        top_k: read only the k best memory positions; None: all.
+        residual: predict a change of the last frame, added before the sigmoid. Differs: the paper's
+            decoder makes the whole frame (False); a change is learned in far fewer steps.
+        skips: the query's finer maps reach the decoder. Differs: the paper's decoder has none (Sec. 3.3).
+
+    The paper gives no widths or kernel sizes: 3 × 3 convolutions, each with GroupNorm and LeakyReLU.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        stack: int = 3,
+        base_width: int = 32,
+        max_width: int = 256,
+        blocks: int = 6,
+        halvings: int = 3,
+        key_dim: int = 64,
+        value_dim: int = 128,
+        update_dim: int = 64,
+        affinity: Affinity = "dot",
+        top_k: int | None = None,
+        residual: bool = False,
+        skips: bool = False,
+    ) -> None:
+        super().__init__()
+        if not (0 < halvings <= blocks and stack >= 1 and in_channels >= 1 and 0 < base_width <= max_width):
+            raise InputError(
+                "expected 0 < halvings ≤ blocks, stack and in_channels ≥ 1 and 0 < base_width ≤ max_width, "
+                f"found {halvings}, {blocks}, {stack}, {in_channels}, {base_width}, {max_width}"
+            )
+        self.in_channels, self.stack, self.residual = in_channels, stack, residual
+        self.affinity, self.top_k, self.stride = affinity, top_k, 2**halvings
+        self.skip_blocks = halvings - 1 if skips else 0
+        widths = [min(base_width * 2**i, max_width) for i in range(blocks)]
+        entries = pairwise([stack * in_channels, *widths])
+        self.encoder = nn.ModuleList(
+            _down(a, b, 2 if i < halvings else 1) for i, (a, b) in enumerate(entries)
+        )
+
+        def head(width: int) -> nn.Conv2d:
+            return nn.Conv2d(widths[-1], width, 3, padding=1)
+
+        self.query_key, self.memory_key = head(key_dim), head(key_dim)
+        self.query_update, self.memory_update = head(update_dim), head(update_dim)
+        self.query_value, self.memory_value = head(value_dim), head(value_dim)
+        self.memory_key.load_state_dict(self.query_key.state_dict())
+        self.memory_update.load_state_dict(self.query_update.state_dict())
+        exits = [2 * value_dim, *reversed(widths[:-1]), base_width]
+        plan = enumerate(pairwise(exits))
+        self.decoder = nn.ModuleList(_up(a, b, 2 if i >= blocks - halvings else 1) for i, (a, b) in plan)
+        skip_exits = exits[blocks - halvings + 1 : blocks]
+        sources = reversed(widths[: self.skip_blocks])
+        self.skips = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(sources, skip_exits, strict=False))
+        self.predict = nn.Conv2d(base_width, in_channels, 3, padding=1)
+        if residual:
+            for parameter in self.predict.parameters():
+                nn.init.zeros_(parameter)  # starts as a copy of the last frame
+
+    def encode(self, stacks: Tensor) -> StackFeatures:
+        """Encode stacks (B, S·C, H, W) in [0, 1], oldest frame first; H and W multiples of ``stride``."""
+        if stacks.shape[1] != self.stack * self.in_channels or any(
+            s % self.stride for s in stacks.shape[-2:]
+        ):
+            raise InputError(
+                f"expected stacks of {self.stack} frames of {self.in_channels} channels with sides that are "
+                f"multiples of {self.stride}, found shape {tuple(stacks.shape)}"
+            )
+        x, finer = 2 * stacks - 1, []
+        for block in self.encoder:
+            x = block(x)
+            finer.append(x)
+        return StackFeatures(x, stacks[:, -self.in_channels :], tuple(finer[: self.skip_blocks]))
+
+    def decode(self, query: StackFeatures, read: Tensor) -> Tensor:
+        """The next frame (B, C, H, W) in [0, 1] from what was read, (B, Cv, h, w), and the query's value (Eq. 5)."""
+        x = torch.cat([read, self.query_value(query.feature)], 1)
+        first_skip = len(self.decoder) - len(self.skips) - 1
+        for i, block in enumerate(self.decoder):
+            x = block(x)
+            at = i - first_skip
+            if 0 <= at < len(self.skips):
+                x = x + self.skips[at](query.skips[-1 - at])
+        logits = self.predict(x)
+        if self.residual:
+            logits = logits + torch.logit(query.last, LOGIT_CLAMP)
+        return logits.sigmoid()
+
+
+def _down(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    """Two convolutions, each with GroupNorm and LeakyReLU; the first may have a stride."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+        group_norm(channels_out),
+        nn.LeakyReLU(SLOPE, inplace=True),
+        nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False),
+        group_norm(channels_out),
+        nn.LeakyReLU(SLOPE, inplace=True),
+    )
+
+
+def _up(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    """Two deconvolutions, each with GroupNorm and LeakyReLU; the first may double the size."""
+    kernel = 4 if stride == 2 else 3
+    return nn.Sequential(
+        nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, 1, bias=False),
+        group_norm(channels_out),
+        nn.LeakyReLU(SLOPE, inplace=True),
+        nn.ConvTranspose2d(channels_out, channels_out, 3, 1, 1, bias=False),
+        group_norm(channels_out),
+        nn.LeakyReLU(SLOPE, inplace=True),
+    )

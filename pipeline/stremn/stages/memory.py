@@ -1,0 +1,141 @@
+"""Stage 7: what the memory keeps (STReMN Sec. 4.3, Figs. 5 and 6)."""
+
+import json
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stremn.analysis import memory_figures as figures
+from stremn.analysis import traces as counting
+from stremn.analysis.distinctness import kept_distinctness, thumbnails
+from stremn.analysis.memory_strips import around_strip, kept_strip
+from stremn.data.clips import ClipFolder
+from stremn.memory import POLICIES, Trace, make_policy
+from stremn.models.checkpoints import load_model
+from stremn.settings import Settings
+from stremn.stages.base import Stage
+from stremn.tasks.folder import segment_folder
+
+Traces = dict[str, dict[str, Trace]]
+
+
+class Parameters(Settings):
+    """Settings of the stage.
+
+    Attributes:
+        seed: of the random rules.
+        device: where to segment.
+        slots: K of the rules and of the strips.
+        learned_slots: numbers of slots of the learned rule (STReMN Fig. 5).
+        rules: rules whose kept templates are compared with the learned one's.
+        batch: clips side by side.
+        split: which clips.
+        show: clips whose strips are drawn.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    slots: int = 6
+    learned_slots: list[int] = [4, 5, 6, 7]
+    rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed]
+    batch: int = 6
+    split: str = "test"
+    show: int = 2
+
+
+def record(stage: Stage[Parameters]) -> Traces:
+    """Segment the test clips with the trace on: one trace for each system and clip, saved as JSON."""
+    p = stage.parameters
+    clips = ClipFolder(stage.inputs("data") / "vos" / p.split)
+    network, _ = load_model(stage.inputs("finetune") / "model.safetensors")
+    runs = {f"learned@{k}": ("learned", k) for k in p.learned_slots} | {r: (r, p.slots) for r in p.rules}
+    found: Traces = {}
+    for name, (rule, slots) in runs.items():
+        policy = make_policy(rule, slots=slots)
+        found[name] = segment_folder(
+            network, clips, policy, batch=p.batch, device=p.device, trace=True, seed=p.seed, description=name
+        )
+        folder = stage.out / "traces" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for clip, trace in found[name].items():
+            trace.about.update(rule=rule, slots=slots, clip=clip)
+            trace.save(folder / f"{clip}.json")
+    return found
+
+
+def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
+    """The numbers behind the figures, written to ``memory.json`` and summarised in the metrics."""
+    p = stage.parameters
+    learned = _plain(found["learned"])
+    shares = {str(k): counting.distance_share(_plain(found[f"learned@{k}"])).tolist() for k in p.learned_slots}
+    summary = {
+        "distance_share": shares,
+        "evictions_by_slot": counting.evictions_by_slot(learned).tolist(),
+        "evictions_by_age": counting.evictions_by_age(learned).tolist(),
+        "read_mass_by_role": counting.mass_by_role(learned),
+        "distinctness": {rule: values.tolist() for rule, values in distinctness(stage, found).items()},
+        "kept_at_end": {clip: counting.kept_at_end(t.to_dict()) for clip, t in found["learned"].items()},
+    }
+    (stage.out / "memory.json").write_text(json.dumps(summary), encoding="utf-8")
+    metrics = {f"distinctness.{r}": float(np.nanmean(v)) for r, v in summary["distinctness"].items()}
+    metrics |= {f"read_mass.{role}": value for role, value in summary["read_mass_by_role"].items()}
+    share = np.array(shares[str(p.slots)]) if str(p.slots) in shares else np.zeros(1)
+    metrics["share_older_than_10_frames"] = float(share[11:].sum())
+    stage.metrics(metrics)
+    return summary
+
+
+def distinctness(stage: Stage[Parameters], found: Traces) -> dict[str, np.ndarray]:
+    """How different the templates are that each rule keeps at the end of every clip."""
+    clips = _clips(stage)
+    names = clips.names
+    descriptors = [thumbnails(clips[i].frames) for i in range(len(clips))]
+    kept = {
+        rule: [counting.kept_at_end(found[rule][name].to_dict()) for name in names] for rule in stage.parameters.rules
+    }
+    return kept_distinctness(kept, descriptors)
+
+
+def draw_statistics(stage: Stage[Parameters], found: Traces, summary: dict[str, Any]) -> dict[str, Figure]:
+    """Fig. 5 of the paper, evictions, and distinctness."""
+    shares = {f"{k} slots": np.array(share) for k, share in summary["distance_share"].items()}
+    varied = {POLICIES[rule].title: np.array(v) for rule, v in summary["distinctness"].items()}
+    drawn = {
+        "distance": figures.distance_figure(shares, title="How far back the learned memory reaches"),
+        "evictions": figures.eviction_figure(_plain(found["learned"])),
+        "distinctness": figures.distinctness_figure(varied, highlight=POLICIES["learned"].title),
+    }
+    return _kept(stage, drawn)
+
+
+def draw_clips(stage: Stage[Parameters], found: Traces) -> dict[str, Figure]:
+    """Fig. 6 of the paper for some clips: what was kept, for how long, and how it was read."""
+    clips = _clips(stage)
+    drawn: dict[str, Figure] = {}
+    for index in range(min(stage.parameters.show, len(clips))):
+        name, clip = clips.names[index], clips[index]
+        trace = found["learned"][name].to_dict()
+        kept = counting.kept_at_end(trace)
+        drawn |= {
+            f"{name}_kept": kept_strip(clip.frames, clip.masks, kept, title=f"Frames kept at the end of {name}"),
+            f"{name}_around": around_strip(clip.frames, clip.masks, kept, title=f"Kept frames within {name}"),
+            f"{name}_lives": figures.lifetime_figure(trace),
+            f"{name}_scores": figures.score_figure(trace),
+            f"{name}_read_mass": figures.read_mass_figure(trace),
+        }
+    return _kept(stage, drawn)
+
+
+def _plain(traces: dict[str, Trace]) -> list[dict[str, Any]]:
+    return [trace.to_dict() for trace in traces.values()]
+
+
+def _clips(stage: Stage[Parameters]) -> ClipFolder:
+    return ClipFolder(stage.inputs("data") / "vos" / stage.parameters.split)
+
+
+def _kept(stage: Stage[Parameters], drawn: dict[str, Figure]) -> dict[str, Figure]:
+    for name, figure in drawn.items():
+        stage.figure(name, figure)
+    return drawn

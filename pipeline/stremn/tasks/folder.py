@@ -1,0 +1,81 @@
+"""Segmenting a folder of clips and saving the masks: what the evaluation scores.
+
+Letters: B clips, T frames, H W pixels.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from stremn.data.clips import Clip, ClipFolder, write_mask
+from stremn.memory import Policy, Trace
+from stremn.tasks.vos import rollout
+
+
+def segment_folder(
+    network: nn.Module,
+    clips: ClipFolder,
+    policy: Policy,
+    out: Path | None = None,
+    *,
+    batch: int = 8,
+    device: str = "cpu",
+    trace: bool = False,
+    seed: int = 0,
+    description: str = "",
+) -> dict[str, Trace]:
+    """Segment every clip from its objects' first masks and write one palette PNG per frame.
+
+    Args:
+        network: a VOS system, in evaluation mode.
+        clips: with ground truth, of which only first appearances are looked at.
+        policy: the memory's update rule.
+        out: result folder ``<out>/<sequence>/<frame>.png``; None: nothing is written.
+        batch: clips of equal size, length and number of objects that run side by side.
+        trace: record the memory of every clip.
+        seed: of the random rules; a clip's choices do not depend on its neighbours in the batch.
+
+    Returns:
+        A trace for each clip name, empty where ``trace`` is off.
+    """
+    traces: dict[str, Trace] = {}
+    width = 1 if policy.name.startswith("random") else batch
+    network.to(device).eval()
+    with tqdm(total=len(clips), desc=description or policy.name, unit="clip", mininterval=5) as bar:
+        for names, group in _alike(clips, width):
+            frames = np.stack([clip.frames for clip in group])
+            masks = torch.from_numpy(np.stack([clip.masks for clip in group]).astype(np.int64)).to(device)
+            images = torch.from_numpy(frames).to(device).permute(0, 1, 4, 2, 3).float() / 255
+            recorder = Trace() if trace else None
+            generator = torch.Generator(device).manual_seed(seed * 1_000_003 + sum(map(ord, names[0])))
+            with torch.inference_mode():
+                result = rollout(  # type: ignore[arg-type]
+                    network, images, masks, group[0].objects, policy, generator=generator, trace=recorder
+                )
+            for row, name in enumerate(names):
+                if out is not None:
+                    _write(out / name, result.ids()[row].cpu().numpy(), group[row])
+                traces[name] = recorder.of_clip(row) if recorder else Trace()
+            bar.update(len(names))
+    return traces
+
+
+def _alike(clips: ClipFolder, width: int) -> Iterator[tuple[list[str], list[Clip]]]:
+    """Batches of clips of equal shape and number of objects."""
+    order = sorted(range(len(clips)), key=lambda i: (clips[i].masks.shape, clips[i].objects, clips.names[i]))
+    for _, same in groupby(order, key=lambda i: (clips[i].masks.shape, clips[i].objects)):
+        members = list(same)
+        for at in range(0, len(members), width):
+            part = members[at : at + width]
+            yield [clips.names[i] for i in part], [clips[i] for i in part]
+
+
+def _write(folder: Path, ids_THW: np.ndarray, clip: Clip) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, ids in enumerate(ids_THW):
+        write_mask(folder / f"{clip.frame_names[index]}.png", ids.astype(np.uint8))

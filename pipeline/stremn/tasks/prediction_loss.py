@@ -1,0 +1,83 @@
+"""What the predictor is trained to minimise (STReMN Sec. 4.2, "Training").
+
+Letters: B clips, T frames, C channels, H W pixels.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+
+from stremn.memory import Policy
+from stremn.models.predictor import VideoPredictor
+from stremn.ops.prediction_losses import scale_invariant_gradient, shrinkage_l1_l2
+from stremn.tasks.prediction import default_policy, rollout
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of the prediction loss; the paper names the first three, all 1 here.
+
+    Attributes:
+        shrinkage_l1, shrinkage_l2: shrinkage loss of absolute and of squared residuals.
+        gradient: scale-invariant gradient loss.
+        l1, l2: plain mean absolute and squared error. Differs: 0 in the paper.
+    """
+
+    shrinkage_l1: float = 1.0
+    shrinkage_l2: float = 1.0
+    gradient: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
+
+
+def prediction_loss(
+    model: nn.Module,
+    batch: Tensor,
+    generator: torch.Generator,
+    *,
+    observed: int,
+    policy: Policy | None = None,
+    vary_slots: bool = True,
+    weights: LossWeights | None = None,
+) -> dict[str, Tensor]:
+    """The loss of a free-running prediction of all frames after the observed ones.
+
+    Args:
+        model: a ``VideoPredictor``.
+        batch: (B, T, C, H, W) in [0, 1], T > observed.
+        generator: source of the Gumbel noise and of the number of slots.
+        policy: by default learned with five slots.
+        vary_slots: draw the number of slots of this batch from 2 … ``policy.slots``, so that templates
+            are evicted, and the update keys taught, in short clips too.
+        weights: of the terms.
+
+    Returns:
+        ``loss`` and each term with a weight, unweighted.
+    """
+    if not isinstance(model, VideoPredictor):
+        raise TypeError(f"expected a VideoPredictor, found {type(model).__name__}")
+    policy, weights = policy or default_policy(), weights or LossWeights()
+    if vary_slots and policy.slots is not None and policy.slots > 2:
+        draw = torch.randint(2, policy.slots + 1, (), generator=generator, device=generator.device)
+        policy = replace(policy, slots=int(draw))
+    ahead = batch.shape[1] - observed
+    predicted = rollout(model, batch, observed, ahead, policy, generator=generator, noise=True)
+    terms = loss_terms(predicted, batch[:, observed:], weights)
+    total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+    return {"loss": total, **terms}
+
+
+def loss_terms(predicted: Tensor, truth: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    """The unweighted terms whose weight is not 0."""
+    shrunk_l1, shrunk_l2 = shrinkage_l1_l2(predicted, truth)
+    difference = predicted - truth
+    terms = {
+        "shrinkage_l1": shrunk_l1,
+        "shrinkage_l2": shrunk_l2,
+        "l1": difference.abs().mean(),
+        "l2": difference.square().mean(),
+    }
+    if weights.gradient:
+        terms["gradient"] = scale_invariant_gradient(predicted, truth)
+    return {f.name: terms[f.name] for f in fields(weights) if getattr(weights, f.name)}

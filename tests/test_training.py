@@ -1,0 +1,118 @@
+"""The loop: learning, stopping and resuming, averaging, schedules."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stremn.errors import InputError
+from stremn.training.averaging import Best
+from stremn.training.curves import loss_figure
+from stremn.training.loop import Plan, fit
+from stremn.training.resume import resume_key
+from stremn.training.vos import jaccard
+
+PLAN = Plan(steps=60, learning_rate=0.05, log_every=10, checkpoint_every=20)
+
+
+@dataclass
+class Batch:
+    x: Tensor
+
+    def to(self, device: str) -> "Batch":
+        return Batch(self.x.to(device))
+
+
+def batches(start: int, stop: int) -> Iterator[Batch]:
+    for step in range(start, stop):
+        yield Batch(torch.randn(8, 3, generator=torch.Generator().manual_seed(step)))
+
+
+def loss(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    noise = torch.randn(8, 1, generator=generator) * 0.1
+    return {"loss": (model(batch.x) - batch.x.sum(1, keepdim=True) - noise).square().mean()}
+
+
+def fresh() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(3, 1)
+
+
+def test_it_learns_and_writes_history() -> None:
+    model, logged = fresh(), []
+    history = fit(model, batches, loss, PLAN, log=lambda step, row: logged.append(step))
+    assert history.rows[-1]["loss"] < 0.2 * history.rows[0]["loss"]
+    assert logged == [10, 20, 30, 40, 50, 60] and not model.training
+    assert loss_figure(history.rows, title="a line").axes
+
+
+def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole, stopped = fresh(), fresh()
+    one = fit(whole, batches, loss, PLAN)
+
+    def interrupted(start: int, stop: int) -> Iterator[Batch]:
+        for step, batch in enumerate(batches(start, stop), start):
+            if step == 47:
+                raise KeyboardInterrupt
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, interrupted, loss, PLAN, resume_dir=tmp_path)
+    again = nn.Linear(3, 1)  # other weights: the checkpoint's count
+    two = fit(again, batches, loss, PLAN, resume_dir=tmp_path)
+    assert torch.equal(whole.weight, again.weight)  # type: ignore[arg-type]
+    assert [r["loss"] for r in one.rows] == [r["loss"] for r in two.rows]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "progress.pt").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(InputError, match="progress.pt"):
+        fit(fresh(), batches, loss, PLAN, resume_dir=tmp_path)
+
+
+def test_the_best_weights_are_averaged() -> None:
+    values = iter([1.0, 5.0, float("nan"), 4.0, 2.0, 3.0])
+    seen: list[Tensor] = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        seen.append(model.weight.detach().clone())  # type: ignore[operator,union-attr]
+        return {"score": next(values)}
+
+    model = fresh()
+    plan = PLAN.model_copy(update={"validate_every": 10, "best_metric": "score", "keep_best": 2})
+    history = fit(model, batches, loss, plan, validate=validate)
+    assert history.best == 5.0
+    torch.testing.assert_close(model.weight, (seen[1] + seen[3]) / 2)
+
+
+def test_best_keeps_the_smallest_when_told() -> None:
+    best = Best("min", 1)
+    for value in (3.0, 1.0, 2.0):
+        best.offer(value, 0, nn.Linear(1, 1))
+    assert best.value == 1.0
+
+
+def test_schedules() -> None:
+    plan = Plan(steps=110, learning_rate=1.0, schedule="cosine", final_learning_rate=0.1, warmup=10)
+    assert [round(plan.rate(s), 6) for s in (0, 9, 10, 60, 110)] == [0.1, 1.0, 1.0, 0.55, 0.1]
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
+    def broken(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": model(batch.x).sum() * float("nan")}
+
+    with pytest.raises(FloatingPointError, match="step 0"):
+        fit(fresh(), batches, broken, PLAN)
+
+
+def test_resume_keys_depend_on_every_part() -> None:
+    assert resume_key({"a": 1, "b": 2}) == resume_key({"b": 2, "a": 1}) != resume_key({"a": 1, "b": 3})
+
+
+def test_jaccard_by_hand() -> None:
+    truth = torch.tensor([[[[1, 1, 2, 0]]]])
+    predicted = torch.tensor([[[[1, 0, 2, 2]]]])
+    assert jaccard(predicted, truth, 3).tolist() == [[0.5, 0.5, 1.0]]
