@@ -1,17 +1,17 @@
-"""Batches of a range of steps, prepared in the background when asked."""
+"""Batches by step number, made ahead of time by worker processes."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
+Batch = TypeVar("Batch", covariant=True)
 
-class Sampler(Protocol):
-    """A source of batches: the same step gives the same batch."""
 
-    def batch(self, step: int) -> Any:
-        """The batch of a step."""
-        ...
+class Sampler(Protocol[Batch]):
+    """Anything whose batch is a function of the step."""
+
+    def batch(self, step: int) -> Batch: ...
 
 
 class _Steps(Dataset):
@@ -21,18 +21,15 @@ class _Steps(Dataset):
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> object:
         return self.sampler.batch(self.start + index)
 
 
-def batches(sampler: Sampler, start: int, stop: int, *, workers: int = 0) -> Iterator[Any]:
-    """The batches of steps ``start`` … ``stop`` − 1, in order.
+def batches(sampler: Sampler[Batch], start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+    """``sampler.batch(step)`` for start ≤ step < stop, in order; ``workers`` processes work ahead (0: none).
 
-    Args:
-        workers: processes that prepare batches ahead; 0: prepared when asked for.
+    The batches do not depend on the number of workers.
     """
     if stop <= start:
-        return iter(())
-    if workers == 0:
-        return (sampler.batch(step) for step in range(start, stop))
-    return iter(DataLoader(_Steps(sampler, start, stop), batch_size=None, num_workers=workers, prefetch_factor=4))
+        return
+    yield from DataLoader(_Steps(sampler, start, stop), batch_size=None, shuffle=False, num_workers=workers)

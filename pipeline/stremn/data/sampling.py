@@ -1,82 +1,126 @@
-"""Training clips drawn from videos (STM Sec. 3.5, STReMN Sec. 4.1.1).
+"""Batches of frames drawn from annotated clips, a pure function of (seed, step).
 
-Letters: B clips, T frames, H W pixels.
+Source: STM Sec. 3.5 (temporally ordered frames, random skips, growing maximum) and STReMN Sec. 4.1.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
+from torch import Tensor
 
-from stremn.data.augment import augment_clips, relabelled
-from stremn.data.batches import ClipBatch
-from stremn.data.clips import ClipFolder
+from stremn.data.augment import mirrored, random_affine, random_colour, view_images, view_masks
+from stremn.data.batches import ClipBatch, renumber
+from stremn.data.clips import Clip, ClipFolder
+from stremn.errors import InputError
 
 
-def skip_schedule(step: int, steps: int, largest: int, smallest: int = 1) -> int:
-    """Maximal skip that grows to ``largest`` over the first 70 % of the steps and then shrinks again."""
-    peak = 0.7 * steps
-    share = step / peak if step <= peak else (steps - step) / (steps - peak)
-    return max(smallest, round(smallest + (largest - smallest) * share))
+@dataclass(frozen=True)
+class SkipSchedule:
+    """The largest number of frames skipped, by training step: grows from ``start`` to ``maximum``, then shrinks.
+
+    Steps 0 to ``rise``·steps: linear growth (STM's curriculum); then constant; from ``fall``·steps on: linear
+    shrinking to ``final``, so that training ends on steps between frames like those of testing.
+    """
+
+    steps: int
+    maximum: int = 5
+    start: int = 0
+    final: int = 0
+    rise: float = 0.5
+    fall: float = 0.8
+
+    def __call__(self, step: int) -> int:
+        done = step / max(1, self.steps)
+        level = np.interp(done, [0, self.rise, self.fall, 1], [self.start, self.maximum, self.maximum, self.final])
+        return int(round(float(level)))
 
 
 class ClipSampler:
-    """Temporally ordered frames of random clips; the batch of a step depends on seed and step alone.
+    """Short training clips cut from longer ones.
 
     Args:
-        folder: the videos.
-        batch: clips per batch.
-        frames: frames per clip.
-        objects: most objects per clip; of more a random choice is kept.
-        size: height and width of the clips in pixels.
-        max_skip: largest distance of two sampled frames.
-        seed: of every choice.
-        augment: random flip, affine change and colours, one for the whole clip.
-        steps: with it the skip grows to ``max_skip`` and shrinks again over so many steps, as in STM.
+        folder: the clips; batch, frames: B and T.
+        objects: O; clips with more lose the surplus to the background.
+        size: side S of the square frames returned, pixels.
+        max_skip: most frames left out between two sampled ones, or a function of the step (``SkipSchedule``).
+        augment: flip, affine view and colours, the same for a whole clip.
+
+    Raises InputError when every clip is shorter than ``frames``.
     """
 
     def __init__(
         self,
         folder: ClipFolder,
-        *,
         batch: int,
         frames: int,
         objects: int,
         size: int,
-        max_skip: int = 5,
+        max_skip: int | Callable[[int], int] = 0,
         seed: int = 0,
         augment: bool = True,
-        steps: int | None = None,
     ) -> None:
-        self.folder, self.size, self.max_skip, self.seed = folder, size, max_skip, seed
-        self.clips, self.frames, self.objects, self.augment, self.steps = batch, frames, objects, augment, steps
+        self.folder, self.batch_size, self.frames = folder, batch, frames
+        self.objects, self.size, self.max_skip, self.seed, self.augment = objects, size, max_skip, seed, augment
+        self.usable = [i for i in range(len(folder)) if folder.length(i) >= frames]
+        if not self.usable:
+            longest = max(folder.length(i) for i in range(len(folder)))
+            raise InputError(
+                f"expected clips of at least {frames} frames in {folder.root}, found at most {longest}: "
+                "ask for fewer frames"
+            )
 
     def batch(self, step: int) -> ClipBatch:
-        """The batch of a step: every clip has an object in its first frame."""
+        """The batch of a step: the same for the same seed and step. Every clip has an object in its first frame."""
         rng = np.random.default_rng([self.seed, step])
-        images, masks = [], []
-        for _ in range(self.clips):
-            frames, ids = self._draw(rng, step)
-            images.append(frames)
-            masks.append(relabelled(rng, ids, self.objects))
-        return augment_clips(rng, images, masks, self.objects, self.size, active=self.augment)
+        skip = self.max_skip(step) if callable(self.max_skip) else self.max_skip
+        clips = [self._clip(rng, skip) for _ in range(self.batch_size)]
+        frames, masks, present = (torch.stack(parts) for parts in zip(*clips, strict=True))
+        return ClipBatch(frames, masks, present)
 
-    def _draw(self, rng: np.random.Generator, step: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        skip = self.max_skip if self.steps is None else skip_schedule(step, self.steps, self.max_skip)
+    def _clip(self, rng: np.random.Generator, skip: int) -> tuple[Tensor, Tensor, Tensor]:
+        """One clip: frames (T, 3, S, S), masks (T, S, S), present (O,)."""
         for _ in range(50):
-            clip = self.folder[int(rng.integers(len(self.folder)))]
-            length = len(clip.masks)
-            skips = rng.integers(1, min(skip, max(1, (length - 1) // (self.frames - 1) if self.frames > 1 else 1)) + 1, self.frames - 1)
-            span = int(skips.sum())
-            start = int(rng.integers(max(1, length - span)))
-            at = np.minimum(start + np.concatenate([[0], np.cumsum(skips)]), length - 1)
-            ids = clip.masks[at]
-            if (ids[0] > 0).mean() > 0.005:
-                if rng.random() < 0.5 and self.augment and (ids[-1] > 0).mean() > 0.005:
-                    at = at[::-1]  # played backwards
-                return clip.frames[at], clip.masks[at]
-        raise ValueError(f"no clip of {self.folder.root} shows an object in its first frame")
+            index = self.usable[rng.integers(len(self.usable))]
+            clip = self.folder.take(index, times(rng, self.folder.length(index), self.frames, skip))
+            if not clip.masks[0].any():
+                continue
+            frames, masks = self._view(rng, clip)
+            if masks[0].any():
+                order = torch.from_numpy(rng.permutation(256))
+                return frames, *renumber(masks, self.objects, order)
+        raise InputError(f"expected clips with objects in {self.folder.root}, found 50 empty first frames: check masks")
+
+    def _view(self, rng: np.random.Generator, clip: Clip) -> tuple[Tensor, Tensor]:
+        """Frames (T, 3, S, S) and ids (T, S, S) of a clip under one random view."""
+        frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float() / 255
+        masks = torch.from_numpy(clip.masks)
+        height, width = masks.shape[1:]
+        short = min(height, width)
+        if short > 1.5 * self.size:  # shrink with antialiasing first: the view itself has none
+            factor = 1.25 * self.size / short
+            frames = F.interpolate(frames, scale_factor=factor, mode="bilinear", antialias=True)
+        theta = random_affine(rng, 1) if self.augment else torch.eye(2, 3)[None]
+        square = torch.tensor([short / width, short / height])
+        theta = theta * square[None, :, None]
+        if self.augment:
+            free = rng.uniform(-1, 1, 2).astype(np.float32) * (1 - square.numpy())
+            theta[:, :, 2] += torch.from_numpy(free)
+            theta = mirrored(theta, torch.tensor([bool(rng.random() < 0.5)]))
+        theta = theta.expand(len(frames), 2, 3)
+        views = view_images(frames, theta, self.size)
+        if self.augment:
+            gain, offset = random_colour(rng)
+            views = (views * gain + offset).clamp(0, 1)
+        return views, view_masks(masks, theta, self.size)
 
 
-def stack(images: list[NDArray[np.uint8]]) -> torch.Tensor:
-    """uint8 (T, H, W, 3) clips as float32 (B, T, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.stack(images)).permute(0, 1, 4, 2, 3).float() / 255
+def times(rng: np.random.Generator, length: int, frames: int, skip: int) -> list[int]:
+    """Increasing frame numbers below ``length``, with 0 to ``skip`` frames left out between neighbours."""
+    spare = length - frames
+    limit = min(skip, spare // max(1, frames - 1))
+    steps = 1 + rng.integers(0, limit + 1, frames - 1)
+    start = rng.integers(0, length - int(steps.sum()))
+    return [int(start), *(int(start) + np.cumsum(steps)).tolist()]

@@ -7,10 +7,14 @@ from typing import Any
 from torch import nn
 
 from stremn.errors import InputError
+from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 
 SYSTEMS: dict[str, type[nn.Module]] = {"stremn": STReMN}
 """VOS systems; adding one is a class with the methods of ``models.vos.VOSNetwork`` and a line here."""
+
+PREDICTORS: dict[str, type[nn.Module]] = {"stremn": VideoPredictor}
+"""Systems of video prediction."""
 
 
 def build_model(system: str, fields: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None) -> nn.Module:

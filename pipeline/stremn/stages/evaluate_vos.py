@@ -84,6 +84,7 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
     scores = {name: score_folder(stage.out / "predictions" / name, truth, p.protocol) for name in names}
     form = {name: s.to_dict(per_frame=True) for name, s in scores.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
+    (stage.out / "settings.json").write_text(p.model_dump_json(indent=1), encoding="utf-8")
     stage.metrics(_metrics(stage, scores))
     return scores
 
@@ -116,7 +117,7 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
     drawn = {
         "rules": rules_figure(rules, highlight=title("learned"), baselines=[title("every_n"), title(BASELINE)]),
         "differences": difference_figure(gaps, reference="learned"),
-        "slots": slots_figure(slots, paper={int(k): SLOTS.value(k, "J&F") or 0.0 for k in SLOTS.rows}),
+        "slots": slots_figure(slots, paper={int(k): (SLOTS.value(k, "J&F") or 0.0) / 100 for k in SLOTS.rows}),
         "over_time": time_figure(curves, smooth=5),
         "strip": _strip(stage, scores),
     }

@@ -8,7 +8,7 @@ from torch import nn
 from stremn.data.batches import ClipBatch
 from stremn.data.clips import ClipFolder
 from stremn.data.loader import batches
-from stremn.data.sampling import ClipSampler
+from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.data.sheets import batch_sheet
 from stremn.models.checkpoints import load_model, save_model
 from stremn.settings import Settings
@@ -29,7 +29,7 @@ class Parameters(Settings):
         frames: frames per clip (10 in STReMN).
         objects: most objects per clip.
         size: height and width of the clips in pixels (384 in the papers).
-        max_skip: largest distance of two sampled frames (STM: grows to 25).
+        max_skip: most frames left out between two sampled ones; it grows to this and shrinks again (STM: 25).
         slots: smallest and largest number of memory slots drawn per batch.
         validation: held-out clips for the curve and the choice of weights.
         validation_frames: frames of each of them.
@@ -60,7 +60,7 @@ def clips(stage: Stage[Parameters]) -> ClipSampler:
         frames=p.frames,
         objects=p.objects,
         size=p.size,
-        max_skip=p.max_skip,
+        max_skip=SkipSchedule(p.plan.steps, p.max_skip, final=p.max_skip // 2),
         seed=p.seed,
     )
 
@@ -112,7 +112,8 @@ def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:
         frames=p.validation_frames,
         objects=p.objects,
         size=p.size,
-        max_skip=1,
+        max_skip=0,
         seed=p.seed + 1,
+        augment=False,
     )
     return [sampler.batch(0)]

@@ -33,7 +33,7 @@ class Parameters(Settings):
         objects: most objects per clip.
         size: height and width of the clips in pixels (384 in the papers).
         slots: smallest and largest number of memory slots drawn per batch.
-        validation: clips held out of the same images for the curve.
+        validation: clips of the same images, under other transforms, for the curve.
         workers: processes that prepare batches; 0: none.
     """
 
@@ -54,7 +54,7 @@ class Parameters(Settings):
 def clips(stage: Stage[Parameters]) -> ImageClipSampler:
     """Short clips from the training images."""
     p = stage.parameters
-    folder = StaticFolder(stage.inputs("data") / "static" / "train")
+    folder = StaticFolder(stage.inputs("data") / "static")
     return ImageClipSampler(
         folder, batch=p.batch, frames=p.frames, objects=p.objects, size=p.size, seed=p.seed
     )
@@ -103,7 +103,7 @@ def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure
 
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:
     p = stage.parameters
-    folder = StaticFolder(stage.inputs("data") / "static" / "val")
+    folder = StaticFolder(stage.inputs("data") / "static")
     sampler = ImageClipSampler(
         folder, batch=p.validation, frames=p.frames, objects=p.objects, size=p.size, seed=p.seed + 1
     )

@@ -1,0 +1,50 @@
+"""Where things lie below the repository's root."""
+
+import os
+from pathlib import Path
+
+from stremn.errors import InputError
+
+MARKER = "params.yaml"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest folder upwards that holds ``params.yaml``."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / MARKER).is_file():
+            return folder
+    raise InputError(f"expected to be inside the project (a folder with {MARKER}), found {here}; change into it")
+
+
+def store_root(root: Path) -> Path:
+    """The real repository: a queued DVC experiment runs in a copy below ``.dvc/tmp/exps``."""
+    parts = root.resolve().parts
+    if "exps" in parts and ".dvc" in parts[: parts.index("exps")]:
+        return Path(*parts[: parts.index(".dvc")])
+    return root
+
+
+def prepared(root: Path, profile: str) -> Path:
+    """Data of a profile, ready to be used."""
+    return root / "data" / "prepared" / profile
+
+
+def runs(root: Path, profile: str) -> Path:
+    """Outputs of a profile's stages."""
+    return root / "data" / "runs" / profile
+
+
+def output(root: Path, profile: str, stage: str) -> Path:
+    """Output folder of a stage; the data stage's is the prepared data."""
+    return prepared(root, profile) if stage == "data" else runs(root, profile) / stage
+
+
+def resume(root: Path, key: str) -> Path:
+    """Resumable checkpoints, outside of every stage's outputs, in a folder named after parameters and data."""
+    return store_root(root) / "data" / "runs" / ".resume" / key
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as a person reads it."""
+    return os.path.relpath(path, root)

@@ -1,0 +1,178 @@
+"""Stage 9: the papers' numbers beside ours, as one self-contained HTML page."""
+
+import base64
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from stremn.evaluation.bootstrap import bootstrap_mean
+from stremn.evaluation.papers import PREDICTION, RULES, SLOTS, PaperTable
+from stremn.evaluation.tables import beside, comparison_note, to_html
+from stremn.evaluation.vos import VOSScores
+from stremn.settings import Settings
+from stremn.stages.base import Stage
+
+Row = dict[str, dict[str, float | None]]
+
+
+class Parameters(Settings):
+    """Settings of the stage.
+
+    Attributes:
+        title: of the page.
+        data: one line on the data, size and training behind our numbers, for the notes under the tables.
+        comparable: the data and protocol are those of the papers.
+        convention: of the prediction metrics.
+    """
+
+    title: str = "STReMN, reproduced"
+    data: str
+    comparable: bool = False
+    convention: str = "predrnn"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: a heading, a line of text, tables and pictures."""
+
+    heading: str
+    text: str
+    tables: list[str]
+    figures: list[tuple[str, Path]]
+
+
+def rules(stage: Stage[Parameters]) -> Section:
+    """STReMN Tables 1 and 2: update rules, and the number of slots."""
+    scores = _vos_scores(stage)
+    rule_rows = {n: _percent(s) for n, s in scores.items() if "@" not in n}
+    k = json.loads((stage.inputs("evaluate_vos") / "settings.json").read_text())["slots"]
+    slot_rows = {n.partition("@")[2] or str(k): _percent(s) for n, s in scores.items() if n.split("@")[0] == "learned"}
+    labels = {"first_mask": "Keep the first mask", "every_n": "STM, every 5 frames"}
+    folder = stage.inputs("evaluate_vos") / "figures"
+    return Section(
+        "Segmentation: update rules and slots",
+        "Every rule runs on the same weights, trained with the learned rule. J&amp;F in percent; low and high are "
+        "the ends of the 95 % bootstrap interval over objects.",
+        [
+            _table(stage, RULES, rule_rows, f"STReMN Table 1: memory update rules, {k} slots", labels),
+            _table(stage, SLOTS, slot_rows, "STReMN Table 2: number of slots, learned rule", labels),
+        ],
+        [(n, folder / f"{n}.png") for n in ("rules", "differences", "slots", "over_time", "strip")],
+    )
+
+
+def prediction(stage: Stage[Parameters]) -> Section:
+    """STReMN Table 5: video prediction."""
+    form = json.loads((stage.inputs("evaluate_prediction") / "scores.json").read_text())
+    by = form[stage.parameters.convention]
+    rows: Row = {}
+    for system, scores in by.items():
+        mean = scores["mean"]
+        rows["stremn" if system == "STReMN" else system] = {
+            "PSNR": mean["psnr"],
+            "SSIM": mean["ssim"],
+            "LPIPS": mean["lpips"],
+            "MSE": mean["mse"],
+        }
+    reasons = {r for scores in by.values() for r in scores["reasons"].values()}
+    text = f"Metrics in the convention “{html.escape(stage.parameters.convention)}”. "
+    text += "".join(f"LPIPS is not given: {html.escape(r)}. " for r in sorted(reasons))
+    folder = stage.inputs("evaluate_prediction") / "figures"
+    return Section(
+        "Video prediction",
+        text,
+        [_table(stage, PREDICTION, rows, "STReMN Table 5: video prediction", {}, digits=3)],
+        [(path.stem, path) for path in sorted(folder.glob("*.png"))],
+    )
+
+
+def memory_and_cost(stage: Stage[Parameters]) -> list[Section]:
+    """STReMN Figs. 5 and 6, and the cost of a long video."""
+    memory, cost = stage.inputs("memory"), stage.inputs("cost")
+    growth = json.loads((cost / "cost.json").read_text())["growth"]
+    table = pd.Series(growth).rename("value").to_frame()
+    table.index = pd.Index([str(i).replace(".", ": ") for i in table.index])
+    return [
+        Section(
+            "What the memory keeps",
+            "The paper's Figs. 5 and 6 on our clips: distance of the kept frames, evictions, and what is left at the end.",
+            [],
+            [(path.stem, path) for path in sorted((memory / "figures").glob("*.png"))],
+        ),
+        Section(
+            "Cost against the length of the video",
+            "Ratios compare the last hundred frames with the second hundred: 1 is constant.",
+            [to_html(table, "One stream per system on the machine that ran the pipeline.", "Growth", digits=3)],
+            [(path.stem, path) for path in sorted((cost / "figures").glob("*.png"))],
+        ),
+    ]
+
+
+def page(stage: Stage[Parameters], sections: list[Section]) -> Path:
+    """One HTML file with everything inside."""
+    p = stage.parameters
+    body = "".join(_section(s) for s in sections)
+    links = "".join(f"<li><a href='#{_anchor(s)}'>{html.escape(s.heading)}</a></li>" for s in sections)
+    text = (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(p.title)}</title>"
+        f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style><h1>{html.escape(p.title)}</h1>"
+        f"<p>Profile <b>{html.escape(stage.profile)}</b>. {html.escape(p.data)}</p><ul>{links}</ul>{body}</html>"
+    )
+    path = stage.out / "report.html"
+    path.write_text(text, encoding="utf-8")
+    stage.logger.artifact(path)
+    stage.metrics({"sections": float(len(sections)), "bytes": float(len(text))})
+    return path
+
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+h1,h2{line-height:1.2}h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}
+table{border-collapse:collapse;margin:1rem 0;font-size:.9rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
+th,td{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}th[scope=row]{text-align:left;font-weight:400}
+figure{margin:1rem 0;overflow-x:auto}figcaption{font-size:.85rem;color:#555;max-width:50rem}img{max-width:100%}
+"""
+
+
+def _vos_scores(stage: Stage[Parameters]) -> dict[str, VOSScores]:
+    form = json.loads((stage.inputs("evaluate_vos") / "scores.json").read_text())
+    return {name: VOSScores.from_dict(scores) for name, scores in form.items()}
+
+
+def _percent(scores: VOSScores) -> dict[str, float | None]:
+    interval = bootstrap_mean(scores.column())
+    return {
+        "J": 100 * scores.global_["J-Mean"],
+        "F": 100 * scores.global_["F-Mean"],
+        "J&F": 100 * interval.mean,
+        "low": 100 * interval.low,
+        "high": 100 * interval.high,
+    }
+
+
+def _table(
+    stage: Stage[Parameters], paper: PaperTable, ours: Row, caption: str, labels: dict[str, str], digits: int = 1
+) -> str:
+    table = beside(paper, ours, labels)
+    stage.table(caption.split(":")[0].lower().replace(" ", "_"), table)
+    note = comparison_note(paper, stage.parameters.data, comparable=stage.parameters.comparable)
+    return to_html(table, note, caption, digits)
+
+
+def _anchor(section: Section) -> str:
+    return "".join(c if c.isalnum() else "-" for c in section.heading.lower())
+
+
+def _section(section: Section) -> str:
+    pictures = "".join(
+        f"<figure><img alt='{html.escape(name)}' src='data:image/png;base64,"
+        f"{base64.b64encode(path.read_bytes()).decode()}'></figure>"
+        for name, path in section.figures
+    )
+    return (
+        f"<section id='{_anchor(section)}'><h2>{html.escape(section.heading)}</h2><p>{section.text}</p>"
+        f"{''.join(section.tables)}{pictures}</section>"
+    )
