@@ -48,10 +48,10 @@ def test_the_papers_shape_of_the_network() -> None:
     assert features.feature.shape == (1, 256, 8, 8) and features.skips == ()
 
 
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("output", ["frame", "change", "blend"])
 @pytest.mark.parametrize("skips", [False, True])
-def test_every_variant_makes_frames_in_range_and_learns(residual: bool, skips: bool) -> None:
-    model = tiny(residual=residual, skips=skips, halvings=3)
+def test_every_variant_makes_frames_in_range_and_learns(output: str, skips: bool) -> None:
+    model = tiny(output=output, skips=skips, halvings=3)
     frames = video(size=16)
     torch.nn.init.normal_(model.predict.weight)
     predicted = rollout(model, frames, 5, 3)
@@ -62,10 +62,21 @@ def test_every_variant_makes_frames_in_range_and_learns(residual: bool, skips: b
     assert {n for n, _ in model.named_parameters() if "update" not in n} <= taught
 
 
-def test_residual_starts_as_a_copy_of_the_last_frame() -> None:
+def test_a_change_starts_as_a_copy_of_the_last_frame() -> None:
     frames = video().clamp(0.02, 0.98)
-    predicted = rollout(tiny(residual=True), frames, 6, 4)
+    predicted = rollout(tiny(output="change"), frames, 6, 4)
     assert torch.allclose(predicted, frames[:, 5:6].expand_as(predicted), atol=1e-4)
+
+
+def test_a_blend_keeps_the_last_frame_where_nothing_is_new() -> None:
+    model, frames = tiny(output="blend"), video()
+    with torch.no_grad():
+        model.predict.bias[-1] = -50.0  # type: ignore[index]
+        predicted = rollout(model, frames, 6, 4)
+        assert torch.allclose(predicted, frames[:, 5:6].expand_as(predicted), atol=1e-6)
+        model.predict.bias[-1] = 50.0  # type: ignore[index]
+        model.predict.bias[0] = 50.0  # type: ignore[index]
+        assert float(rollout(model, frames, 6, 4).min()) > 0.999
 
 
 def test_rollout_is_what_the_paper_says() -> None:
@@ -219,9 +230,9 @@ def test_many_clips_in_batches_and_colour() -> None:
 
 
 def test_saved_and_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    model = tiny(residual=True, skips=True)
+    model = tiny(output="blend", skips=True)
     path = tmp_path / "predictor.safetensors"
-    meta = {"system": "predictor", "fields": {**TINY, "residual": True, "skips": True}}
+    meta = {"system": "predictor", "fields": {**TINY, "output": "blend", "skips": True}}
     save_model(path, model, meta)
     loaded, found = load_model(path, {"predictor": VideoPredictor})
     with torch.no_grad():
@@ -239,6 +250,8 @@ def test_bad_input_is_named() -> None:
         rollout(model, video(), 13, 1)
     with pytest.raises(InputError, match="predicted ≥ 1"):
         rollout(model, video(), 5, 0)
+    with pytest.raises(InputError, match="frame, change, blend, found 'delta'"):
+        tiny(output="delta")
     with pytest.raises(InputError, match="halvings"):
         tiny(halvings=9)
     stream = PredictionStream(model)

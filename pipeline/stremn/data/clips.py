@@ -62,6 +62,10 @@ class ClipFolder:
         """Frames of a clip, without reading it."""
         return len(self._files[index])
 
+    def frame_names(self, index: int) -> list[str]:
+        """File stem of every frame of a clip."""
+        return [image.stem for image, _ in self._files[index]]
+
     def __getitem__(self, index: int) -> Clip:
         """The whole clip."""
         if self._cache is None:

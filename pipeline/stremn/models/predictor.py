@@ -5,6 +5,7 @@ Letters: B clips, S frames of a stack, C channels of a frame, H W pixels, h w fe
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from stremn.ops.attention import Affinity
 
 SLOPE = 0.2  # of LeakyReLU below 0
 LOGIT_CLAMP = 1e-2  # how near to 0 and 1 the last frame may be where a change is added to it
+BLEND_START = -2.0  # logit of the share of a new frame before training
+
+Output = Literal["frame", "change", "blend"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ class VideoPredictor(nn.Module):
         key_dim, value_dim, update_dim: channels of keys, values and update keys.
         affinity: ``dot`` (the paper's) or ``l2``.
         top_k: read only the k best memory positions; None: all.
-        residual: predict a change of the last frame, added before the sigmoid. Differs: the paper's
-            decoder makes the whole frame (False); a change is learned in far fewer steps.
+        output: what the decoder makes. ``frame``: the whole frame (the paper's). Differs, learned in far
+            fewer steps: ``change``, added to the last frame before the sigmoid; ``blend``, a new frame and
+            how much of it replaces the last one at each pixel.
         skips: the query's finer maps reach the decoder. Differs: the paper's decoder has none (Sec. 3.3).
 
     The paper gives no widths or kernel sizes: 3 × 3 convolutions, each with GroupNorm and LeakyReLU.
@@ -69,16 +74,18 @@ class VideoPredictor(nn.Module):
         update_dim: int = 64,
         affinity: Affinity = "dot",
         top_k: int | None = None,
-        residual: bool = False,
+        output: Output = "frame",
         skips: bool = False,
     ) -> None:
         super().__init__()
+        if output not in get_args(Output):
+            raise InputError(f"expected an output of {', '.join(get_args(Output))}, found {output!r}")
         if not (0 < halvings <= blocks and stack >= 1 and in_channels >= 1 and 0 < base_width <= max_width):
             raise InputError(
                 "expected 0 < halvings ≤ blocks, stack and in_channels ≥ 1 and 0 < base_width ≤ max_width, "
                 f"found {halvings}, {blocks}, {stack}, {in_channels}, {base_width}, {max_width}"
             )
-        self.in_channels, self.stack, self.residual = in_channels, stack, residual
+        self.in_channels, self.stack, self.output = in_channels, stack, output
         self.affinity, self.top_k, self.stride = affinity, top_k, 2**halvings
         self.skip_blocks = halvings - 1 if skips else 0
         widths = [min(base_width * 2**i, max_width) for i in range(blocks)]
@@ -101,10 +108,20 @@ class VideoPredictor(nn.Module):
         skip_exits = exits[blocks - halvings + 1 : blocks]
         sources = reversed(widths[: self.skip_blocks])
         self.skips = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(sources, skip_exits, strict=False))
-        self.predict = nn.Conv2d(base_width, in_channels, 3, padding=1)
-        if residual:
-            for parameter in self.predict.parameters():
-                nn.init.zeros_(parameter)  # starts as a copy of the last frame
+        self.predict = nn.Conv2d(base_width, in_channels + (output == "blend"), 3, padding=1)
+        if output != "frame":
+            self._start_as_a_copy()
+
+    def _start_as_a_copy(self) -> None:
+        """Start from the prediction that the last frame stays (``blend``: almost)."""
+        bias = self.predict.bias
+        assert bias is not None
+        with torch.no_grad():
+            if self.output == "change":
+                self.predict.weight.zero_()
+                bias.zero_()
+            else:
+                bias[-1] = BLEND_START
 
     def encode(self, stacks: Tensor) -> StackFeatures:
         """Encode stacks (B, S·C, H, W) in [0, 1], oldest frame first; H and W multiples of ``stride``."""
@@ -130,10 +147,12 @@ class VideoPredictor(nn.Module):
             at = i - first_skip
             if 0 <= at < len(self.skips):
                 x = x + self.skips[at](query.skips[-1 - at])
-        logits = self.predict(x)
-        if self.residual:
-            logits = logits + torch.logit(query.last, LOGIT_CLAMP)
-        return logits.sigmoid()
+        made = self.predict(x)
+        if self.output == "change":
+            return (made + torch.logit(query.last, LOGIT_CLAMP)).sigmoid()
+        if self.output == "blend":
+            return query.last + made[:, -1:].sigmoid() * (made[:, :-1].sigmoid() - query.last)
+        return made.sigmoid()
 
 
 def _down(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn.analysis.vos_figures import difference_figure, rules_figure, segmentation_strip, slots_figure, time_figure
-from stremn.data.clips import ClipFolder, write_mask
+from stremn.data.clips import ClipFolder
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.folders import read_ids
@@ -19,7 +19,7 @@ from stremn.memory import POLICIES, make_policy
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.tasks.folder import segment_folder
+from stremn.tasks.folder import segment_folder, write_masks
 
 BASELINE = "first_mask"
 
@@ -69,11 +69,8 @@ def segment(stage: Stage[Parameters]) -> list[str]:
         policy = make_policy(rule, slots=slots, every=p.every)
         out = stage.out / "predictions" / name
         segment_folder(network, clips, policy, out, batch=p.batch, device=p.device, seed=p.seed, description=name)
-    for name, clip in ((clips.names[i], clips[i]) for i in range(len(clips))):
-        folder = stage.out / "predictions" / BASELINE / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for frame, ids in zip(clip.frame_names, keep_first_mask(clip.masks), strict=True):
-            write_mask(folder / f"{frame}.png", ids)
+    for i, name in enumerate(clips.names):
+        write_masks(stage.out / "predictions" / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i))
     return [*runs, BASELINE]
 
 
@@ -150,11 +147,12 @@ def _strip(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> Figure:
     by_object = _by_object(scores["learned"])
     middle = sorted(by_object, key=lambda name: by_object[name])[len(by_object) // 2].rsplit("_", 1)[0]
     clips = ClipFolder(stage.inputs("data") / "vos" / stage.parameters.split)
-    clip = clips[clips.names.index(middle)]
+    index = clips.names.index(middle)
+    clip = clips[index]
     rows = {"truth": clip.masks}
     for name in ("learned", "first_and_previous", BASELINE):
         if name in scores:
-            rows[title(name)] = _read(stage.out / "predictions" / name / middle, clip.frame_names)
+            rows[title(name)] = _read(stage.out / "predictions" / name / middle, clips.frame_names(index))
     at = [round(i * (len(clip.masks) - 1) / 7) for i in range(8)]
     return segmentation_strip(clip.frames, rows, at=at, title=f"Masks on clip {middle} (median of the learned rule)")
 

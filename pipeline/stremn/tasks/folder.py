@@ -3,16 +3,17 @@
 Letters: B clips, T frames, H W pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from stremn.data.clips import Clip, ClipFolder, write_mask
+from stremn.data.clips import ClipFolder, write_mask
 from stremn.memory import Policy, Trace
 from stremn.tasks.vos import rollout
 
@@ -47,7 +48,8 @@ def segment_folder(
     width = 1 if policy.name.startswith("random") else batch
     network.to(device).eval()
     with tqdm(total=len(clips), desc=description or policy.name, unit="clip", mininterval=5) as bar:
-        for names, group in _alike(clips, width):
+        for members in _alike(clips, width):
+            names, group = [clips.names[i] for i in members], [clips[i] for i in members]
             frames = np.stack([clip.frames for clip in group])
             masks = torch.from_numpy(np.stack([clip.masks for clip in group]).astype(np.int64)).to(device)
             images = torch.from_numpy(frames).to(device).permute(0, 1, 4, 2, 3).float() / 255
@@ -59,23 +61,22 @@ def segment_folder(
                 )
             for row, name in enumerate(names):
                 if out is not None:
-                    _write(out / name, result.ids()[row].cpu().numpy(), group[row])
+                    write_masks(out / name, result.ids()[row].cpu().numpy(), clips.frame_names(members[row]))
                 traces[name] = recorder.of_clip(row) if recorder else Trace()
             bar.update(len(names))
     return traces
 
 
-def _alike(clips: ClipFolder, width: int) -> Iterator[tuple[list[str], list[Clip]]]:
-    """Batches of clips of equal shape and number of objects."""
+def _alike(clips: ClipFolder, width: int) -> Iterator[list[int]]:
+    """Numbers of clips of equal shape and number of objects, in batches."""
     order = sorted(range(len(clips)), key=lambda i: (clips[i].masks.shape, clips[i].objects, clips.names[i]))
     for _, same in groupby(order, key=lambda i: (clips[i].masks.shape, clips[i].objects)):
         members = list(same)
-        for at in range(0, len(members), width):
-            part = members[at : at + width]
-            yield [clips.names[i] for i in part], [clips[i] for i in part]
+        yield from (members[at : at + width] for at in range(0, len(members), width))
 
 
-def _write(folder: Path, ids_THW: np.ndarray, clip: Clip) -> None:
+def write_masks(folder: Path, ids_THW: NDArray[np.integer], names: Sequence[str]) -> None:
+    """One palette PNG per frame, ``<folder>/<name>.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, ids in enumerate(ids_THW):
-        write_mask(folder / f"{clip.frame_names[index]}.png", ids.astype(np.uint8))
+    for name, ids in zip(names, ids_THW, strict=True):
+        write_mask(folder / f"{name}.png", ids)
