@@ -22,7 +22,9 @@ from stremn.memory import (
 H = W = 2
 
 
-def template(frame: int, *, objects: int = 2, batch: int = 1, given: bool | None = None, seed: int = 0, groups: int = 0) -> Template:
+def template(
+    frame: int, *, objects: int = 2, batch: int = 1, given: bool | None = None, seed: int = 0, groups: int = 0
+) -> Template:
     g = torch.Generator().manual_seed(seed * 10_000 + frame)
     is_given = frame == 0 if given is None else given
     return Template(
@@ -71,7 +73,9 @@ def reference(name: str, frames: int, slots: int, protect_previous: bool, every:
 
 @pytest.mark.parametrize("name", ["oldest", "newest", "first_and_previous", "previous", "first", "every_n"])
 @pytest.mark.parametrize(("slots", "protect_previous", "every"), [(3, False, 5), (5, True, 3), (4, True, 1)])
-def test_deterministic_rules_against_the_reference(name: str, slots: int, protect_previous: bool, every: int) -> None:
+def test_deterministic_rules_against_the_reference(
+    name: str, slots: int, protect_previous: bool, every: int
+) -> None:
     settings = {"slots": slots, "protect_previous": protect_previous, "every": every}
     assert held_after(name, 23, **settings) == reference(name, 23, slots, protect_previous, every)
 
@@ -92,7 +96,12 @@ def test_similarity_rules_against_the_reference(name: str, protect_previous: boo
                 if name == "most_similar":
                     pairs = [(new.key[0, o], old.key[0, o]) for o in range(2)]
                 score[f] = sum(
-                    torch.stack([torch.cosine_similarity(a[:, p, None], b.flatten(1), dim=0).max() for p in range(H * W)]).mean()
+                    torch.stack(
+                        [
+                            torch.cosine_similarity(a[:, p, None], b.flatten(1), dim=0).max()
+                            for p in range(H * W)
+                        ]
+                    ).mean()
                     for a, b in ((x.flatten(1), y) for x, y in pairs)
                 )
             kept.remove(max(score, key=lambda f: float(score[f])))
@@ -138,14 +147,24 @@ def test_gradient_reaches_the_update_keys() -> None:
     for t in range(4):
         new = template(t)
         templates.append(
-            Template(new.key, new.value, new.update_key.requires_grad_(), new.update_query.requires_grad_(), t, new.present, new.given)
+            Template(
+                new.key,
+                new.value,
+                new.update_key.requires_grad_(),
+                new.update_query.requires_grad_(),
+                t,
+                new.present,
+                new.given,
+            )
         )
     policy = make_policy("learned", slots=3)
     state = MemoryState.empty()
     for new in templates:
         state = write(state, new, policy, noise=True, generator=torch.Generator().manual_seed(1))
     read(state, torch.randn(1, 3, H, W)).square().sum().backward()
-    assert templates[3].update_query.grad is not None and float(templates[3].update_query.grad.abs().sum()) > 0
+    assert (
+        templates[3].update_query.grad is not None and float(templates[3].update_query.grad.abs().sum()) > 0
+    )
     assert templates[1].update_key.grad is not None and float(templates[1].update_key.grad.abs().sum()) > 0
     assert templates[0].update_key.grad is None or float(templates[0].update_key.grad.abs().sum()) == 0
 
@@ -168,7 +187,10 @@ def test_buffer_equals_the_value(name: str, per_object: bool, groups: int) -> No
             found = buffer.state.tensors()[key]
             hidden = ~value.valid if key in ("values", "update_keys") else None
             if hidden is not None:
-                tensor, found = tensor.masked_fill(hidden[..., None, None], 0), found.masked_fill(hidden[..., None, None], 0)
+                tensor, found = (
+                    tensor.masked_fill(hidden[..., None, None], 0),
+                    found.masked_fill(hidden[..., None, None], 0),
+                )
             assert torch.equal(tensor, found), (t, key)
 
 
@@ -192,7 +214,11 @@ def test_more_late_objects_than_slots_never_exceed_the_slots() -> None:
     state = MemoryState.empty()
     for t in range(9):
         state = write(state, template(t, given=True), policy)
-        assert state.slots <= 3 and 0 in state.frame_index[0, 0].tolist() and t in state.frame_index[0, 0].tolist()
+        assert (
+            state.slots <= 3
+            and 0 in state.frame_index[0, 0].tolist()
+            and t in state.frame_index[0, 0].tolist()
+        )
 
 
 def test_objects_may_decide_for_themselves() -> None:
@@ -222,7 +248,9 @@ def test_trace_tells_what_happened() -> None:
         assert step.ages == [t - f for f in step.held]
         assert (step.read_mass is None) == (t == 0)
         if step.read_mass is not None:
-            assert sum(step.read_mass) == pytest.approx(1, abs=1e-5) and len(step.read_mass) == len(step.held_before)
+            assert sum(step.read_mass) == pytest.approx(1, abs=1e-5) and len(step.read_mass) == len(
+                step.held_before
+            )
         if t >= 3:
             assert step.action == "evict" and step.scores is not None
             best = max((s, -i) for i, s in enumerate(step.scores) if step.evictable[i])
@@ -254,7 +282,11 @@ def test_state_file_round_trip_and_refusal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
-    [("lerned", {}, "did you mean 'learned'"), ("learned", {"slots": 0}, "at least 2"), ("every_n", {"every": 0}, "every")],
+    [
+        ("lerned", {}, "did you mean 'learned'"),
+        ("learned", {"slots": 0}, "at least 2"),
+        ("every_n", {"every": 0}, "every"),
+    ],
 )
 def test_bad_settings_are_named(name: str, settings: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=words):

@@ -12,7 +12,9 @@ from stremn.ops.gumbel import gumbel_noise, straight_through
 from stremn.ops.similarity import normalised, template_similarity
 
 
-def read_by_loops(query: Tensor, keys: Tensor, values: Tensor, affinity: str, top_k: int | None, valid: Tensor) -> Tensor:
+def read_by_loops(
+    query: Tensor, keys: Tensor, values: Tensor, affinity: str, top_k: int | None, valid: Tensor
+) -> Tensor:
     """Eq. 5 for one clip, position by position."""
     objects, positions = values.shape[0], query.shape[0]
     out = torch.zeros(objects, positions, values.shape[-1])
@@ -21,8 +23,14 @@ def read_by_loops(query: Tensor, keys: Tensor, values: Tensor, affinity: str, to
         for i in range(positions):
             logits = []
             for j in range(memory.shape[0]):
-                product = (query[i] * memory[j]).sum() if affinity == "dot" else -((query[i] - memory[j]) ** 2).sum()
-                logits.append(product / math.sqrt(query.shape[1]) if valid[o, j] else torch.tensor(-torch.inf))
+                product = (
+                    (query[i] * memory[j]).sum()
+                    if affinity == "dot"
+                    else -((query[i] - memory[j]) ** 2).sum()
+                )
+                logits.append(
+                    product / math.sqrt(query.shape[1]) if valid[o, j] else torch.tensor(-torch.inf)
+                )
             logits_M = torch.stack(logits)
             if top_k is not None:
                 logits_M[logits_M < logits_M.sort(descending=True).values[top_k - 1]] = -torch.inf
@@ -97,7 +105,9 @@ def test_straight_through_has_the_gradient_of_the_softmax() -> None:
 def test_gumbel_noise_samples_the_softmax() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0])
     g = torch.Generator().manual_seed(0)
-    draws = straight_through(logits.expand(20_000, 3), torch.ones(20_000, 3, dtype=torch.bool), noise=True, generator=g)
+    draws = straight_through(
+        logits.expand(20_000, 3), torch.ones(20_000, 3, dtype=torch.bool), noise=True, generator=g
+    )
     torch.testing.assert_close(draws.mean(0), logits.softmax(0), atol=0.015, rtol=0)
     noise = gumbel_noise(torch.empty(100_000), g)
     assert noise.mean().item() == pytest.approx(0.5772, abs=0.02)

@@ -1,4 +1,4 @@
-"""evaluation.prediction, evaluation.lpips, ops.prediction_losses: against hand-computed numbers, loops, scikit-image."""
+"""Prediction metrics, LPIPS and losses against hand-computed numbers, loops and scikit-image."""
 
 import hashlib
 from pathlib import Path

@@ -23,7 +23,9 @@ def network(seed: int = 0, **fields: object) -> STReMN:
     return STReMN(**{**FIELDS, **fields}).eval()  # type: ignore[arg-type]
 
 
-def clip(frames: int = 9, height: int = 36, width: int = 44, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def clip(
+    frames: int = 9, height: int = 36, width: int = 44, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
     images = torch.rand(1, frames, 3, height, width, generator=g)
     masks = torch.zeros(1, frames, height, width, dtype=torch.long)
@@ -48,7 +50,9 @@ def as_frame(image_3HW: torch.Tensor) -> NDArray[np.uint8]:
 def test_rollout_gives_probabilities_and_gradients_everywhere(keys: str, skips: bool) -> None:
     model = network(keys=keys, affinity="l2", decoder_skips=skips).train()
     images, masks = clip()
-    result = rollout(model, images, masks, 2, make_policy("learned", slots=3), noise=True, generator=torch.Generator())
+    result = rollout(
+        model, images, masks, 2, make_policy("learned", slots=3), noise=True, generator=torch.Generator()
+    )
     segmentation_loss(result, masks).backward()
     assert result.ids().shape == masks.shape
     torch.testing.assert_close(result.logits[4].softmax(1).sum(1), torch.ones(1, 36, 44))
@@ -185,4 +189,6 @@ def test_padding_is_symmetric_to_the_stride() -> None:
 def test_backbones_have_the_promised_maps(name: str) -> None:
     maps = make_backbone(name, channels_in=5)(torch.zeros(1, 5, 64, 64))
     entry = BACKBONES[name]
-    assert [(m.shape[1], 64 // m.shape[-1]) for m in maps] == list(zip(entry.channels, entry.strides, strict=True))
+    assert [(m.shape[1], 64 // m.shape[-1]) for m in maps] == list(
+        zip(entry.channels, entry.strides, strict=True)
+    )

@@ -37,6 +37,6 @@ def __getattr__(name: str) -> Any:
     """Import PyTorch only when something that needs it is asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module 'stremn' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)

@@ -14,7 +14,9 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / MARKER).is_file():
             return folder
-    raise InputError(f"expected to be inside the project (a folder with {MARKER}), found {here}; change into it")
+    raise InputError(
+        f"expected to be inside the project (a folder with {MARKER}), found {here}; change into it"
+    )
 
 
 def store_root(root: Path) -> Path:

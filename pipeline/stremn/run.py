@@ -136,7 +136,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def _kernel() -> Iterator[None]:
     """The kernel ``python3`` is this very interpreter, whatever kernels the user has installed."""
     with TemporaryDirectory() as folder:
-        write_kernel_spec(str(Path(folder) / "kernels" / "python3"))
+        quiet = ["--IPKernelApp.log_level=50"]  # a cell's error reaches us by itself
+        write_kernel_spec(str(Path(folder) / "kernels" / "python3"), extra_arguments=quiet)
         path = os.pathsep.join(p for p in (folder, os.environ.get("JUPYTER_PATH")) if p)
         with _environment({"JUPYTER_PATH": path}):
             yield

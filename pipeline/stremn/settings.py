@@ -34,7 +34,9 @@ class Settings(BaseModel):
                 near = get_close_matches(str(first["loc"][-1]), _keys(cls, first["loc"][:-1]), n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"{where}: unknown key {key!r}{hint}") from None
-            raise InputError(f"{where}: {key}: {first['msg'].lower()}, found {first.get('input')!r}") from None
+            raise InputError(
+                f"{where}: {key}: {first['msg'].lower()}, found {first.get('input')!r}"
+            ) from None
 
 
 def _keys(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -15,12 +15,13 @@ from stremn.paths import store_root
 
 RUN, URI = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"
 BATCH = 500  # metrics per call
+PAUSE = 10.0  # seconds between calls, at most, while numbers come in
 
 
 def _mlflow() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    import mlflow  # noqa: PLC0415  (after the telemetry switch)
+    import mlflow
 
     return mlflow
 
@@ -32,7 +33,10 @@ def store(root: Path) -> str:
 
 @contextmanager
 def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """One MLflow run around a stage, FINISHED or FAILED; its id is in the environment of child processes."""
+    """One MLflow run around a stage: FINISHED, FAILED or (Ctrl-C) KILLED.
+
+    Its id is in the environment of processes started meanwhile.
+    """
     mlflow = _mlflow()
     mlflow.set_tracking_uri(store(root))
     client = mlflow.MlflowClient()
@@ -47,6 +51,9 @@ def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> 
     os.environ[RUN], os.environ[URI] = run_id, store(root)
     try:
         yield run_id
+    except KeyboardInterrupt:
+        client.set_terminated(run_id, "KILLED")
+        raise
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
@@ -60,22 +67,24 @@ def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> 
 
 
 class Logger:
-    """Writes into the run that the environment names; does nothing where there is none (a notebook by hand)."""
+    """Writes into the run that the environment names; without one (a notebook by hand) does nothing."""
 
     def __init__(self) -> None:
         self.run_id = os.environ.get(RUN)
         self._waiting: list[tuple[str, float, int]] = []
+        self._sent = time.monotonic()
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Queue numbers; None and not-a-number are left out (MLflow has no null)."""
         for key, value in values.items():
             if isinstance(value, (int, float)) and math.isfinite(value):
                 self._waiting.append((key.replace("&", "and").replace("@", "_"), float(value), step))
-        if len(self._waiting) >= BATCH:
+        if len(self._waiting) >= BATCH or time.monotonic() - self._sent > PAUSE:
             self.flush()
 
     def flush(self) -> None:
         """Send what is queued, in batches."""
+        self._sent = time.monotonic()
         if self.run_id is None:
             self._waiting.clear()
             return

@@ -26,7 +26,6 @@ from stremn.analysis.style import (
 )
 from stremn.analysis.traces import TraceLike
 
-
 _SLOT_COLOURS = (INK, BLUE, SKY, ORANGE, VERMILION, "#CC79A7", "#009E73", GREY)
 
 

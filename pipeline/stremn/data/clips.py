@@ -48,10 +48,14 @@ class ClipFolder:
         self.root = Path(root)
         for name in (IMAGES, MASKS):
             if not (self.root / name).is_dir():
-                raise InputError(f"expected a folder {self.root / name}, found none: give the root that holds it")
+                raise InputError(
+                    f"expected a folder {self.root / name}, found none: give the root that holds it"
+                )
         self.names = sorted(p.name for p in (self.root / IMAGES).iterdir() if p.is_dir())
         if not self.names:
-            raise InputError(f"expected sequences in {self.root / IMAGES}, found none: make or unpack the data first")
+            raise InputError(
+                f"expected sequences in {self.root / IMAGES}, found none: make or unpack the data first"
+            )
         self._files = [_match(self.root, name) for name in self.names]
         self._cache: dict[int, Clip] | None = {} if cache else None
 
@@ -100,7 +104,9 @@ def _match(root: Path, name: str) -> list[tuple[Path, Path]]:
     """Pairs of (image, mask) of a sequence, by stem."""
     images = sorted(p for p in (root / IMAGES / name).iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
     if not images:
-        raise InputError(f"expected frames (jpg or png) in {root / IMAGES / name}, found none: remove the folder")
+        raise InputError(
+            f"expected frames (jpg or png) in {root / IMAGES / name}, found none: remove the folder"
+        )
     pairs = [(image, root / MASKS / name / f"{image.stem}.png") for image in images]
     missing = [mask for _, mask in pairs if not mask.is_file()]
     if missing:
@@ -155,7 +161,7 @@ def write_mask(path: Path | str, mask: NDArray[np.integer]) -> None:
 
 
 def palette() -> Pixels:
-    """The colour map (256, 3) of PASCAL VOC and DAVIS: the bits of the id dealt to red, green, blue in turn."""
+    """The colour map (256, 3) of PASCAL VOC and DAVIS: an id's bits dealt to red, green, blue in turn."""
     ids = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
@@ -182,5 +188,7 @@ def _opened(path: Path) -> Image.Image:
         file = Image.open(path)
         file.load()
     except (UnidentifiedImageError, OSError, SyntaxError) as problem:
-        raise InputError(f"expected a readable image, found a damaged one at {path} ({problem}): replace it") from None
+        raise InputError(
+            f"expected a readable image, found a damaged one at {path} ({problem}): replace it"
+        ) from None
     return file

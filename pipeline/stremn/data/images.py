@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from stremn.data.augment import compose, mirrored, random_affine, random_colour, view_images, view_masks
+from stremn.data.augment import compose, mirrored, random_affine, random_colours, share_in_view, view_many
 from stremn.data.batches import ClipBatch, renumber
 from stremn.data.clips import FRAME_SUFFIXES, read_image, read_mask
 from stremn.errors import InputError
+
+FIRST_PASTED = 100  # pasted objects get ids from here on, apart from those of the image below
 
 
 class StaticFolder:
@@ -26,7 +29,9 @@ class StaticFolder:
         self.root = Path(root)
         folder = self.root / "images"
         if not folder.is_dir():
-            raise InputError(f"expected a folder {folder}, found none: give the root that holds images and masks")
+            raise InputError(
+                f"expected a folder {folder}, found none: give the root that holds images and masks"
+            )
         self._images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
         if not self._images:
             raise InputError(f"expected images in {folder}, found none: make or unpack the data first")
@@ -43,7 +48,10 @@ class StaticFolder:
         """Image uint8 (H, W, 3) and mask uint8 (H, W)."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        image, mask = read_image(self._images[index]), read_mask(self.root / "masks" / f"{self.names[index]}.png")
+        image, mask = (
+            read_image(self._images[index]),
+            read_mask(self.root / "masks" / f"{self.names[index]}.png"),
+        )
         if image.shape[:2] != mask.shape:
             raise InputError(
                 f"expected a mask of {image.shape[:2]} for {self.names[index]}, found {mask.shape}: resize it"
@@ -64,46 +72,57 @@ class ImageClipSampler:
         folder: images with masks; batch, frames, objects: B, T, O; size: side S in pixels.
     """
 
-    def __init__(self, folder: StaticFolder, batch: int, frames: int, objects: int, size: int, seed: int = 0) -> None:
+    def __init__(
+        self, folder: StaticFolder, batch: int, frames: int, objects: int, size: int, seed: int = 0
+    ) -> None:
         self.folder, self.batch_size, self.frames = folder, batch, frames
         self.objects, self.size, self.seed = objects, size, seed
         self._ready: dict[int, tuple[Tensor, Tensor]] = {}
 
     def batch(self, step: int) -> ClipBatch:
-        """The batch of a step: the same for the same seed and step. Every clip has an object in its first frame."""
+        """The batch of a step, the same for the same seed. Every clip has an object in its first frame."""
         rng = np.random.default_rng([self.seed, step])
-        clips = [self._clip(rng) for _ in range(self.batch_size)]
-        frames, masks, present = (torch.stack(parts) for parts in zip(*clips, strict=True))
-        return ClipBatch(frames, masks, present)
+        pastes = rng.integers(0, self.objects, self.batch_size)
+        frames, masks = view_many([self._base(rng) for _ in pastes], self.size)
+        owners = np.repeat(np.arange(self.batch_size), pastes)
+        cuts = [self._paste(rng, FIRST_PASTED + number % 100) for number in range(len(owners))]
+        if cuts:
+            _lay_over(frames, masks, *view_many(cuts, self.size, mirror_masks=False), owners)
+        gain, offset = random_colours(rng, self.batch_size)
+        seen = (frames * gain + offset).clamp_(0, 1)
+        orders = [torch.from_numpy(rng.permutation(256)) for _ in pastes]
+        numbered = [renumber(masks[clip], self.objects, order) for clip, order in enumerate(orders)]
+        ids, present = (torch.stack(parts) for parts in zip(*numbered, strict=True))
+        return ClipBatch(seen, ids, present)
 
-    def _clip(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        for _ in range(50):
-            frames, masks = self._layer(rng, None)
-            for paste in range(int(rng.integers(0, self.objects))):
-                cut, shape = self._layer(rng, 100 + paste)
-                frames = torch.where(shape[:, None] > 0, cut, frames)
-                masks = torch.where(shape > 0, shape, masks)
-            if (masks[0] > 0).float().mean() > 0.01:
-                gain, offset = random_colour(rng)
-                order = torch.from_numpy(rng.permutation(256))
-                return (frames * gain + offset).clamp(0, 1), *renumber(masks, self.objects, order)
-        raise InputError(f"expected masks with objects in {self.folder.root}, found 50 empty ones: check the masks")
+    def _base(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A whole image with its mask and T maps that keep an object in view at first."""
+        for _ in range(100):
+            image, mask = self._shrunk(int(rng.integers(len(self.folder))))
+            theta = self._moves(rng, mask, rotate=0.15, shift=0.15)
+            if share_in_view(mask, theta[0]) > 0.3:
+                return image.expand(self.frames, -1, -1, -1), mask.expand(self.frames, -1, -1), theta
+        raise InputError(
+            f"expected masks with objects in {self.folder.root}, found 100 empty: check the masks"
+        )
 
-    def _layer(self, rng: np.random.Generator, paste_as: int | None) -> tuple[Tensor, Tensor]:
-        """One image under T affine maps: (T, 3, S, S), (T, S, S). To paste: one object of it, renamed, elsewhere."""
+    def _paste(self, rng: np.random.Generator, label: int) -> tuple[Tensor, Tensor, Tensor]:
+        """One object of an image under an id of its own, to be laid over another image."""
         image, mask = self._shrunk(int(rng.integers(len(self.folder))))
-        ids = mask.unique()
-        ids = ids[ids > 0]
-        if paste_as is not None and len(ids):
-            mask = (mask == ids[rng.integers(len(ids))]).to(torch.uint8) * paste_as
-        start = random_affine(rng, 1, rotate=0.4 if paste_as else 0.15, shift=0.6 if paste_as else 0.15)
-        start = mirrored(start, torch.tensor([bool(rng.random() < 0.5)]))
-        theta = compose(random_affine(rng, self.frames, zoom=(0.85, 1.2), shift=0.25), start.expand(self.frames, 2, 3))
+        ids = np.unique(mask.numpy())[1:]
+        chosen = int(rng.choice(ids)) if len(ids) else 255
+        alone = (mask == chosen).to(torch.uint8) * label
+        theta = self._moves(rng, mask, rotate=0.4, shift=0.6)
+        return image.expand(self.frames, -1, -1, -1), alone.expand(self.frames, -1, -1), theta
+
+    def _moves(self, rng: np.random.Generator, mask: Tensor, rotate: float, shift: float) -> Tensor:
+        """A random view of an image and T random movements of it: maps (T, 2, 3)."""
         height, width = mask.shape
-        square = torch.tensor([min(height, width) / width, min(height, width) / height])
-        theta = theta * square[None, :, None]
-        images, masks = image.expand(self.frames, -1, -1, -1), mask.expand(self.frames, -1, -1)
-        return view_images(images, theta, self.size), view_masks(masks, theta, self.size)
+        start = random_affine(rng, 1, rotate=rotate, shift=shift)
+        start = mirrored(start, torch.tensor([bool(rng.random() < 0.5)])).expand(self.frames, 2, 3)
+        moves = compose(random_affine(rng, self.frames, zoom=(0.85, 1.2), shift=0.25), start)
+        square = torch.tensor([min(1.0, height / width), min(1.0, width / height)])
+        return moves * square[None, :, None]
 
     def _shrunk(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (3, H, W) in [0, 1] and ids (H, W), large images shrunk once to about 1.25 S."""
@@ -115,6 +134,23 @@ class ImageClipSampler:
             if factor < 0.8:
                 target = [round(side * factor) for side in mask.shape]
                 pixels = F.interpolate(pixels[None], target, mode="bilinear", antialias=True)[0]
-                ids = F.interpolate(ids[None, None].float(), target, mode="nearest-exact")[0, 0].to(torch.uint8)
+                ids = F.interpolate(ids[None, None].float(), target, mode="nearest-exact")[0, 0].to(
+                    torch.uint8
+                )
             self._ready[index] = (pixels, ids)
         return self._ready[index]
+
+
+def _lay_over(
+    frames: Tensor, masks: Tensor, cut_frames: Tensor, cut_masks: Tensor, owners: NDArray[np.integer]
+) -> None:
+    """Paste objects (N, T, …) into the clips (B, T, …) that ``owners`` (N,) names, in place.
+
+    One that would hide most of what a clip shows at first is left out.
+    """
+    for owner, pixels, ids in zip(owners, cut_frames, cut_masks, strict=True):
+        cover, below = ids > 0, masks[owner, 0] > 0
+        if (cover[0] & below).sum() > 0.7 * below.sum():
+            continue
+        frames[owner] = torch.where(cover[:, None], pixels, frames[owner])
+        masks[owner] = torch.where(cover, ids, masks[owner])

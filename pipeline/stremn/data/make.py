@@ -32,9 +32,14 @@ def make_vos(root: Path | str, settings: Mapping[str, ClipSettings]) -> dict[str
     """
     for split in settings:
         if split.split("_")[0] not in GROUPS:
-            raise InputError(f"expected splits that begin with {', '.join(GROUPS)}, found {split!r}: rename it")
+            raise InputError(
+                f"expected splits that begin with {', '.join(GROUPS)}, found {split!r}: rename it"
+            )
     parts = {}
-    with replacing(_parent_ready(root)) as scratch, _bar(sum(s.clips for s in settings.values()), "clips") as bar:
+    with (
+        replacing(_parent_ready(root)) as scratch,
+        _bar(sum(s.clips for s in settings.values()), "clips") as bar,
+    ):
         for split, wanted in settings.items():
             counts = {"clips": wanted.clips, "frames": wanted.clips * wanted.length, "objects": 0}
             for index in range(wanted.clips):
@@ -64,9 +69,11 @@ def make_static(root: Path | str, settings: ImageSettings) -> dict[str, Any]:
 
 
 def make_walkers(root: Path | str, settings: WalkerSettings) -> dict[str, Any]:
-    """Write ``root/<split>/person<NN>_<action>_d<M>.npy``, people disjoint between splits. Returns the manifest."""
+    """Write ``root/<split>/person<NN>_<action>_d<M>.npy``, people disjoint. Returns the manifest."""
     people = iter(range(1, settings.train + settings.val + settings.test + 1))
-    splits = {split: [next(people) for _ in range(getattr(settings, split))] for split in ("train", "val", "test")}
+    splits = {
+        split: [next(people) for _ in range(getattr(settings, split))] for split in ("train", "val", "test")
+    }
     kinds = [(action, scene) for action in settings.actions for scene in settings.scenes]
     parts = {}
     total = sum(map(len, splits.values())) * len(kinds)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 def through(times: list[float], points: list[NDArray[np.float64]], length: int) -> Floats:
@@ -19,7 +19,7 @@ def wander(
     length: int,
     start: NDArray[np.float64],
     radius: float,
-    pace: tuple[float, float] = (9, 15),
+    pace: tuple[float, float] = (12, 20),
     enter: int = 0,
     leave: bool = False,
 ) -> Floats:
@@ -38,15 +38,16 @@ def wander(
     while times[-1] < length:
         now = times[-1] + rng.uniform(*pace)
         if now > exit_at:
+            now = times[-1] + rng.uniform(4, 7)
             away = outside(points[-1], radius)
-            back = outside(rng.uniform(0.2, 0.8, 2), radius) if rng.random() < 0.5 else away
-            gap = rng.uniform(4, 8)
+            back = outside(rng.uniform(0.2, 0.8, 2), radius) if rng.random() < 0.3 else away
+            gap = rng.uniform(2, 6)
             times += [now, now + gap]
             points += [away, away]
             if back is not away:
                 times.append(times[-1] + 1)
                 points.append(back)
-            now, exit_at = times[-1] + rng.uniform(*pace), np.inf
+            now, exit_at = times[-1] + rng.uniform(4, 7), np.inf
         times.append(now)
         points.append(_next_point(rng, points[-1]))
     return through(times, points, length)
@@ -55,7 +56,12 @@ def wander(
 def outside(point: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
     """The nearest place to a point from which a disc of this radius (with its ripples) is out of sight."""
     margin = 1.7 * radius
-    edges = [(point[0], 0, -margin), (1 - point[0], 0, 1 + margin), (point[1], 1, -margin), (1 - point[1], 1, 1 + margin)]
+    edges = [
+        (point[0], 0, -margin),
+        (1 - point[0], 0, 1 + margin),
+        (point[1], 1, -margin),
+        (1 - point[1], 1, 1 + margin),
+    ]
     _, axis, value = min(edges)
     moved = point.copy()
     moved[axis] = value
@@ -64,8 +70,8 @@ def outside(point: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
 
 def _next_point(rng: np.random.Generator, last: NDArray[np.float64]) -> NDArray[np.float64]:
     for _ in range(20):
-        point = rng.uniform(0.14, 0.86, 2)
-        if 0.25 < np.linalg.norm(point - last) < 0.75:
+        point = rng.uniform(0.18, 0.82, 2)
+        if 0.15 < np.linalg.norm(point - last) < 0.5:
             break
     return point
 
@@ -73,7 +79,9 @@ def _next_point(rng: np.random.Generator, last: NDArray[np.float64]) -> NDArray[
 def swing(rng: np.random.Generator, length: int, amount: float, period: tuple[float, float]) -> Floats:
     """A sine (length,) of this amplitude, random phase and a period (frames) from the range."""
     frames = np.arange(length)
-    return (amount * np.sin(2 * np.pi * frames / rng.uniform(*period) + rng.uniform(0, 2 * np.pi))).astype(np.float32)
+    return (amount * np.sin(2 * np.pi * frames / rng.uniform(*period) + rng.uniform(0, 2 * np.pi))).astype(
+        np.float32
+    )
 
 
 def turning(rng: np.random.Generator, length: int, period: tuple[float, float] = (24, 44)) -> Floats:

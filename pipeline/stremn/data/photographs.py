@@ -38,7 +38,7 @@ CROPS = {"retina.jpg": (0.2, 0.8, 0.2, 0.8), "rocket.jpg": (0.0, 1.0, 0.15, 0.85
 
 
 @lru_cache(maxsize=32)
-def photograph(name: str) -> NDArray[np.float32]:
+def photograph(name: str) -> NDArray[np.floating]:
     """One photograph as float32 (H, W, 3) in [0, 1]; grey ones have three equal channels.
 
     Raises InputError when the installed scikit-image does not hold the file.
@@ -66,7 +66,7 @@ def names(group: str, scenes_only: bool = False) -> tuple[str, ...]:
     return tuple(name for name in GROUPS[group] if not (scenes_only and name in TEXTURE_ONLY))
 
 
-def scene(rng: np.random.Generator, group: str, pixels: int) -> NDArray[np.float32]:
+def scene(rng: np.random.Generator, group: str, pixels: int) -> NDArray[np.floating]:
     """A random photograph of the group, shrunk so that a window of it is about ``pixels`` wide.
 
     Returns float32 (H, W, 3) in [0, 1] with a shorter side of 1.3 to 2.2 times ``pixels``: a background
@@ -80,10 +80,10 @@ def scene(rng: np.random.Generator, group: str, pixels: int) -> NDArray[np.float
     return resize(full, max(short, round(height * factor)), max(short, round(width * factor)))
 
 
-def crop(rng: np.random.Generator, name: str, height: int, width: int) -> NDArray[np.float32]:
+def crop(rng: np.random.Generator, name: str, height: int, width: int) -> NDArray[np.floating]:
     """The liveliest of eight random crops of a photograph, resized to float32 (height, width, 3)."""
     full = photograph(name)
-    best: NDArray[np.float32] | None = None
+    best: NDArray[np.floating] | None = None
     for _ in range(8):
         side = int(rng.uniform(0.15, 0.35) * min(full.shape[:2]))
         top = rng.integers(full.shape[0] - side)
@@ -95,7 +95,7 @@ def crop(rng: np.random.Generator, name: str, height: int, width: int) -> NDArra
     return resize(best, height, width)
 
 
-def resize(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def resize(image: NDArray[np.floating], height: int, width: int) -> NDArray[np.floating]:
     """An image (H, W, 3) in [0, 1] resampled to (height, width, 3) with antialiasing."""
     file = Image.fromarray((image * 255).round().astype(np.uint8))
     return np.asarray(file.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32) / 255

@@ -6,6 +6,7 @@ an object that appears late. Occlusion of objects by one another happens whereve
 """
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from stremn.data.render import Bar, Camera, Layer, Sprite, background, draw
 from stremn.settings import Settings
 
 CHUNK = 64  # frames drawn at once
+SEEN = 0.6  # share of its frames in which an object should be well visible; yields when a layout is crowded
 FIRST_AREA = 0.02  # least visible share of the image in an object's first frame
 
 
@@ -26,14 +28,35 @@ class ClipSettings(Settings):
     clips: int = Field(default=16, ge=1, description="how many clips")
     length: int = Field(default=24, ge=2, description="frames of each clip")
     size: int = Field(default=64, ge=32, description="side of the square frames, pixels")
-    objects: int = Field(default=3, ge=1, le=3, description="largest number of labelled objects; 1 to this, evenly")
+    objects: int = Field(
+        default=3, ge=1, le=3, description="largest number of labelled objects; 1 to this, evenly"
+    )
     occluders: float = Field(default=0.35, ge=0, le=1, description="probability of scenery in front")
     distractors: float = Field(default=0.3, ge=0, le=1, description="probability of an unlabelled look-alike")
-    leave: float = Field(default=0.3, ge=0, le=1, description="probability that one object leaves and returns")
+    leave: float = Field(
+        default=0.3, ge=0, le=1, description="probability that one object leaves and returns"
+    )
     turn: float = Field(default=0.4, ge=0, le=1, description="probability, per object, of turning round")
-    light: float = Field(default=0.3, ge=0, le=1, description="probability that the light changes and returns")
-    late: float = Field(default=0.1, ge=0, le=1, description="probability that the last object appears mid-video")
+    light: float = Field(
+        default=0.3, ge=0, le=1, description="probability that the light changes and returns"
+    )
+    late: float = Field(
+        default=0.1, ge=0, le=1, description="probability that the last object appears mid-video"
+    )
     seed: int = Field(default=0, ge=0, description="same seed, same clips, byte for byte")
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What happens in one clip; drawn once, so that rejected layouts do not shift the probabilities."""
+
+    count: int
+    late: int  # id of the object that appears late, 0: none; likewise the next
+    leaver: int
+    turns: tuple[bool, ...]
+    distractor: bool
+    occluders: int
+    light: bool
 
 
 def make_clip(settings: ClipSettings, group: str, index: int, split: str | None = None) -> Clip:
@@ -48,21 +71,25 @@ def make_clip(settings: ClipSettings, group: str, index: int, split: str | None 
     """
     split = split or group
     rng = np.random.default_rng([settings.seed, zlib.crc32(split.encode()), index])
-    for _ in range(200):
-        camera, layers, late = _plan(settings, group, rng)
-        count = sum(layer.label > 0 for layer in layers)
-        if not _clear_start(settings.size, camera, layers, count - late):
+    traits = _draw_traits(settings, rng)
+    wanted = SEEN
+    for _ in range(1000):
+        camera, layers = _plan(settings, traits, group, rng)
+        if not _clear_start(settings.size, camera, layers, traits):
             continue
         frames, masks = render(camera, layers, settings.size, settings.length)
-        if _settle(masks, count, late):
+        if _settle(masks, traits, wanted):
             noise = rng.normal(0, 0.008, frames.shape).astype(np.float32)
-            gain = _gain(settings, rng)[:, None, None]
+            gain = motion.light(rng, settings.length, rng.uniform(0.4, 0.65) * traits.light)[:, None, None]
             pixels = (np.clip(frames * gain + noise, 0, 1) * 255).round().astype(np.uint8)
-            return Clip(f"{split}{index:04d}", pixels, masks, count)
+            return Clip(f"{split}{index:04d}", pixels, masks, traits.count)
+        wanted -= 0.01
     raise RuntimeError(f"no clip found with {settings} for {split} {index}")
 
 
-def render(camera: Camera, layers: list[Layer], size: int, length: int) -> tuple[motion.Floats, NDArray[np.uint8]]:
+def render(
+    camera: Camera, layers: list[Layer], size: int, length: int
+) -> tuple[motion.Floats, NDArray[np.uint8]]:
     """Draw layers, the farthest first: frames float32 (T, S, S, 3) in [0, 1], ids uint8 (T, S, S)."""
     frames = np.empty((length, size, size, 3), np.float32)
     ids = np.zeros((length, size, size), np.uint8)
@@ -74,30 +101,49 @@ def render(camera: Camera, layers: list[Layer], size: int, length: int) -> tuple
     return frames, ids
 
 
-def _plan(settings: ClipSettings, group: str, rng: np.random.Generator) -> tuple[Camera, list[Layer], int]:
-    """A scene, its layers from far to near, and how many of its objects are late (0 or 1)."""
+def _draw_traits(settings: ClipSettings, rng: np.random.Generator) -> Traits:
     count = int(rng.integers(1, settings.objects + 1))
-    late = int(count > 1 and rng.random() < settings.late)
-    leaver = int(rng.integers(1, count + 1)) if rng.random() < settings.leave else 0
-    starts = _starts(rng, count + 1)
-    hues = (rng.random() + np.arange(count) / count + rng.uniform(-0.08, 0.08, count)) % 1
+    chances = rng.random(5) < [
+        settings.late,
+        settings.leave,
+        settings.distractors,
+        settings.occluders,
+        settings.light,
+    ]
+    late, leaves, distractor, occluded, light = (bool(chance) for chance in chances)
+    return Traits(
+        count=count,
+        late=count if late and count > 1 else 0,
+        leaver=int(rng.integers(1, count + 1)) * leaves,
+        turns=tuple(bool(turn) for turn in rng.random(count) < settings.turn),
+        distractor=distractor,
+        occluders=int(rng.integers(1, 3)) * occluded,
+        light=light,
+    )
+
+
+def _plan(
+    settings: ClipSettings, traits: Traits, group: str, rng: np.random.Generator
+) -> tuple[Camera, list[Layer]]:
+    """A scene and its layers from far to near."""
+    starts = _starts(rng, traits.count + 1)
+    hues = (
+        rng.random() + np.arange(traits.count) / traits.count + rng.uniform(-0.08, 0.08, traits.count)
+    ) % 1
     layers: list[Layer] = []
-    for label in range(1, count + 1):
-        enter = int(rng.uniform(0.2, 0.5) * settings.length) if late and label == count else 0
-        turns = rng.random() < settings.turn
+    for label, turns in enumerate(traits.turns, start=1):
+        enter = int(rng.uniform(0.2, 0.45) * settings.length) if label == traits.late else 0
         looks = _looks(rng, group, float(hues[label - 1]), turns)
-        radius = rng.uniform(0.14, 0.215 - 0.015 * count)
-        layers.append(
-            _sprite(rng, settings, looks, starts[label - 1], radius, turns, label, enter, leave=label == leaver)
-        )
-        if label == 1 and rng.random() < settings.distractors:
-            name, faces = looks
-            shifted = [hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in faces]
-            layers.append(_sprite(rng, settings, (name, shifted), starts[-1], radius * 0.9, turns, 0))
-    rng.shuffle(layers)  # type: ignore[arg-type]
-    if rng.random() < settings.occluders:
-        layers += [_occluder(rng, settings, group) for _ in range(rng.integers(1, 3))]
-    return _camera(rng, settings, group), layers, late
+        radius = rng.uniform(0.14, 0.215 - 0.015 * traits.count)
+        leaves = label == traits.leaver and not enter
+        layers.append(_sprite(rng, settings, looks, starts[label - 1], radius, turns, label, enter, leaves))
+        if label == 1 and traits.distractor:
+            shifted = [hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in looks[1]]
+            layers.append(_sprite(rng, settings, (looks[0], shifted), starts[-1], radius * 0.9, turns, 0))
+    order = rng.permutation(len(layers))
+    layers = [layers[place] for place in order]
+    layers += [_occluder(rng, settings, group) for _ in range(traits.occluders)]
+    return _camera(rng, settings, group), layers
 
 
 def _starts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -143,7 +189,7 @@ def _occluder(rng: np.random.Generator, settings: ClipSettings, group: str) -> L
     length, size = settings.length, settings.size
     place = rng.uniform(0.2, 0.8, 2)
     moves = rng.random() < 0.5
-    centre = motion.wander(rng, length, place, 0.1, pace=(20, 30)) if moves else np.float32(np.tile(place, (length, 1)))
+    centre = motion.wander(rng, length, place, 0.1, pace=(20, 30)) if moves else np.tile(place, (length, 1))
     photo = photographs.scene(rng, group, size)
     if rng.random() < 0.6:
         angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
@@ -165,34 +211,25 @@ def _camera(rng: np.random.Generator, settings: ClipSettings, group: str) -> Cam
     return Camera(scene, (middle + np.stack(drift, axis=1)).astype(np.float32), zoom, roll)
 
 
-def _gain(settings: ClipSettings, rng: np.random.Generator) -> motion.Floats:
-    changes = rng.random() < settings.light
-    return motion.light(rng, settings.length, rng.uniform(0.4, 0.65) if changes else 0.0)
-
-
-def _clear_start(size: int, camera: Camera, layers: list[Layer], count: int) -> bool:
-    """Whether objects 1..count stand clear in frame 0: at least 2 % of the image and half of themselves."""
+def _clear_start(size: int, camera: Camera, layers: list[Layer], traits: Traits) -> bool:
+    """Whether the objects of frame 0 stand clear: at least 2 % of the image and half of themselves."""
     ids = render(camera, layers, size, 1)[1]
-    sprites = [layer for layer in layers if isinstance(layer, Sprite) and 0 < layer.label <= count]
-    return all(_clear(ids == s.label, float(s.radius[0]))[0] for s in sprites)
+    shares = np.bincount(ids.ravel(), minlength=traits.count + 1) / ids.size
+    judged = [s for s in layers if isinstance(s, Sprite) and s.label not in (0, traits.late)]
+    return all(shares[s.label] >= max(1.1 * FIRST_AREA, 0.5 * np.pi * s.radius[0] ** 2) for s in judged)
 
 
-def _clear(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """Frames (T,) in which an object of this radius is clearly visible in its mask (T, S, S)."""
-    return mask.mean(axis=(1, 2)) >= max(1.1 * FIRST_AREA, 0.5 * np.pi * radius**2)
-
-
-def _settle(masks: NDArray[np.uint8], count: int, late: int) -> bool:
+def _settle(masks: NDArray[np.uint8], traits: Traits, wanted: float) -> bool:
     """Clear a late object's mask before its first clear frame; whether every object is seen often enough."""
-    for label in range(1, count + 1):
+    for label in range(1, traits.count + 1):
         mask = masks == label
         area = mask.mean(axis=(1, 2))
-        if late and label == count:
+        if label == traits.late:
             clear = np.nonzero(area >= max(1.1 * FIRST_AREA, 0.6 * area.max()))[0]
             if len(clear) == 0 or clear[0] > 0.75 * len(area):
                 return False
             masks[: clear[0]][mask[: clear[0]]] = 0
             area = area[clear[0] :]
-        if (area > 0.25 * area.max()).mean() < 0.6:
+        if (area > 0.25 * area.max()).mean() < wanted:
             return False
     return True

@@ -12,7 +12,7 @@ from scipy.ndimage import map_coordinates
 
 from stremn.data.shapes import ANGLES
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ Layer = Sprite | Bar
 
 @dataclass(frozen=True)
 class Camera:
-    """A window on a photograph over T frames: centre (T, 2) in pixels of it, pixels per pixel (T,), roll (T,)."""
+    """A window on a photograph: centre (T, 2) in its pixels, its pixels per pixel (T,), roll (T,)."""
 
     scene: Floats
     centre: Floats
@@ -71,7 +71,8 @@ def background(camera: Camera, size: int, frames: slice) -> Floats:
 def sample(image: Floats, rows: Floats, columns: Floats) -> Floats:
     """Bilinear values (…, 3) of an image (h, w, 3) at pixel positions, mirrored beyond its edges."""
     channels = [
-        map_coordinates(image[..., c], [rows, columns], order=1, mode="mirror", output=np.float32) for c in range(3)
+        map_coordinates(image[..., c], [rows, columns], order=1, mode="mirror", output=np.float32)
+        for c in range(3)
     ]
     return np.stack(channels, axis=-1)
 
@@ -102,14 +103,20 @@ def _cover_sprite(sprite: Sprite, size: int, frames: slice) -> Cover:
     turn = sprite.angle[frames][t]
     v, u = np.cos(turn) * dy - np.sin(turn) * dx, np.sin(turn) * dy + np.cos(turn) * dx
     theta = np.arctan2(v, u)
-    edge = np.interp(theta, np.linspace(-np.pi, np.pi, ANGLES + 1), np.append(sprite.contour, sprite.contour[0]))
+    edge = np.interp(
+        theta, np.linspace(-np.pi, np.pi, ANGLES + 1), np.append(sprite.contour, sprite.contour[0])
+    )
     time = t + (frames.start or 0)
     for wave, amplitude, phase, speed in sprite.ripples:
         edge = edge * (1 + amplitude * np.sin(speed * time + phase) * np.cos(wave * theta + phase))
     alpha = np.clip((edge - np.hypot(u, v)) * radius[t] * size + 0.5, 0, 1).astype(np.float32)
     inside = alpha > 0
     t, u, v = t[inside], u[inside], v[inside]
-    return tuple(axis[inside] for axis in where), alpha[inside], _wrap(sprite, sprite.longitude[frames][t], u, v)
+    return (
+        tuple(axis[inside] for axis in where),
+        alpha[inside],
+        _wrap(sprite, sprite.longitude[frames][t], u, v),
+    )
 
 
 def _wrap(sprite: Sprite, longitude: Floats, u: Floats, v: Floats) -> Floats:
@@ -126,7 +133,9 @@ def _wrap(sprite: Sprite, longitude: Floats, u: Floats, v: Floats) -> Floats:
 def _cover_bar(bar: Bar, size: int, frames: slice) -> Cover:
     y, x = _pixel_grid(size)
     centre = bar.centre[frames]
-    distance = np.cos(bar.angle) * (y - centre[:, 0, None, None]) + np.sin(bar.angle) * (x - centre[:, 1, None, None])
+    distance = np.cos(bar.angle) * (y - centre[:, 0, None, None]) + np.sin(bar.angle) * (
+        x - centre[:, 1, None, None]
+    )
     alpha = np.clip((bar.half_width - np.abs(distance)) * size + 0.5, 0, 1).astype(np.float32)
     where = np.nonzero(alpha)
     rows = (where[1] / size - centre[where[0], 0] + 1) * size

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stremn.data.augment import mirrored, random_affine, random_colour, view_images, view_masks
+from stremn.data.augment import mirrored, random_affine, random_colours, share_in_view, view_many
 from stremn.data.batches import ClipBatch, renumber
 from stremn.data.clips import Clip, ClipFolder
 from stremn.errors import InputError
@@ -19,7 +19,7 @@ from stremn.errors import InputError
 
 @dataclass(frozen=True)
 class SkipSchedule:
-    """The largest number of frames skipped, by training step: grows from ``start`` to ``maximum``, then shrinks.
+    """The largest number of frames skipped, by training step: from ``start`` to ``maximum``, then down.
 
     Steps 0 to ``rise``·steps: linear growth (STM's curriculum); then constant; from ``fall``·steps on: linear
     shrinking to ``final``, so that training ends on steps between frames like those of testing.
@@ -34,8 +34,10 @@ class SkipSchedule:
 
     def __call__(self, step: int) -> int:
         done = step / max(1, self.steps)
-        level = np.interp(done, [0, self.rise, self.fall, 1], [self.start, self.maximum, self.maximum, self.final])
-        return int(round(float(level)))
+        level = np.interp(
+            done, [0, self.rise, self.fall, 1], [self.start, self.maximum, self.maximum, self.final]
+        )
+        return round(float(level))
 
 
 class ClipSampler:
@@ -63,7 +65,13 @@ class ClipSampler:
         augment: bool = True,
     ) -> None:
         self.folder, self.batch_size, self.frames = folder, batch, frames
-        self.objects, self.size, self.max_skip, self.seed, self.augment = objects, size, max_skip, seed, augment
+        self.objects, self.size, self.max_skip, self.seed, self.augment = (
+            objects,
+            size,
+            max_skip,
+            seed,
+            augment,
+        )
         self.usable = [i for i in range(len(folder)) if folder.length(i) >= frames]
         if not self.usable:
             longest = max(folder.length(i) for i in range(len(folder)))
@@ -73,48 +81,46 @@ class ClipSampler:
             )
 
     def batch(self, step: int) -> ClipBatch:
-        """The batch of a step: the same for the same seed and step. Every clip has an object in its first frame."""
+        """The batch of a step, the same for the same seed. Every clip has an object in its first frame."""
         rng = np.random.default_rng([self.seed, step])
         skip = self.max_skip(step) if callable(self.max_skip) else self.max_skip
-        clips = [self._clip(rng, skip) for _ in range(self.batch_size)]
-        frames, masks, present = (torch.stack(parts) for parts in zip(*clips, strict=True))
-        return ClipBatch(frames, masks, present)
+        frames, masks = view_many([self._clip(rng, skip) for _ in range(self.batch_size)], self.size)
+        if self.augment:
+            gain, offset = random_colours(rng, len(frames))
+            frames = (frames * gain + offset).clamp_(0, 1)
+        numbered = [renumber(ids, self.objects, torch.from_numpy(rng.permutation(256))) for ids in masks]
+        ids, present = (torch.stack(parts) for parts in zip(*numbered, strict=True))
+        return ClipBatch(frames, ids, present)
 
     def _clip(self, rng: np.random.Generator, skip: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One clip: frames (T, 3, S, S), masks (T, S, S), present (O,)."""
-        for _ in range(50):
+        """Frames (T, 3, H, W), ids (T, H, W) and the view (T, 2, 3) of one clip."""
+        for _ in range(100):
             index = self.usable[rng.integers(len(self.usable))]
             clip = self.folder.take(index, times(rng, self.folder.length(index), self.frames, skip))
-            if not clip.masks[0].any():
-                continue
-            frames, masks = self._view(rng, clip)
-            if masks[0].any():
-                order = torch.from_numpy(rng.permutation(256))
-                return frames, *renumber(masks, self.objects, order)
-        raise InputError(f"expected clips with objects in {self.folder.root}, found 50 empty first frames: check masks")
+            masks = torch.from_numpy(clip.masks)
+            theta = self._theta(rng, masks.shape[1], masks.shape[2])
+            if share_in_view(masks[0], theta) > 0.3:
+                return self._pixels(clip), masks, theta.expand(self.frames, 2, 3)
+        raise InputError(
+            f"expected clips with objects in {self.folder.root}, found 100 empty first frames: check masks"
+        )
 
-    def _view(self, rng: np.random.Generator, clip: Clip) -> tuple[Tensor, Tensor]:
-        """Frames (T, 3, S, S) and ids (T, S, S) of a clip under one random view."""
+    def _theta(self, rng: np.random.Generator, height: int, width: int) -> Tensor:
+        """A random square view (2, 3) of a frame; its middle when nothing is augmented."""
+        square = torch.tensor([min(1.0, height / width), min(1.0, width / height)])
+        if not self.augment:
+            return torch.diag(square) @ torch.eye(2, 3)
+        theta = random_affine(rng, 1)[0] * square[:, None]
+        theta[:, 2] += (1 - square) * torch.from_numpy(rng.uniform(-1, 1, 2).astype(np.float32))
+        return mirrored(theta[None], torch.tensor([bool(rng.random() < 0.5)]))[0]
+
+    def _pixels(self, clip: Clip) -> Tensor:
+        """Frames (T, 3, H, W) in [0, 1]; large ones shrunk with antialiasing, which the view lacks."""
         frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float() / 255
-        masks = torch.from_numpy(clip.masks)
-        height, width = masks.shape[1:]
-        short = min(height, width)
-        if short > 1.5 * self.size:  # shrink with antialiasing first: the view itself has none
-            factor = 1.25 * self.size / short
-            frames = F.interpolate(frames, scale_factor=factor, mode="bilinear", antialias=True)
-        theta = random_affine(rng, 1) if self.augment else torch.eye(2, 3)[None]
-        square = torch.tensor([short / width, short / height])
-        theta = theta * square[None, :, None]
-        if self.augment:
-            free = rng.uniform(-1, 1, 2).astype(np.float32) * (1 - square.numpy())
-            theta[:, :, 2] += torch.from_numpy(free)
-            theta = mirrored(theta, torch.tensor([bool(rng.random() < 0.5)]))
-        theta = theta.expand(len(frames), 2, 3)
-        views = view_images(frames, theta, self.size)
-        if self.augment:
-            gain, offset = random_colour(rng)
-            views = (views * gain + offset).clamp(0, 1)
-        return views, view_masks(masks, theta, self.size)
+        factor = 1.25 * self.size / min(frames.shape[2:])
+        if factor >= 0.8:
+            return frames
+        return F.interpolate(frames, scale_factor=factor, mode="bilinear", antialias=True)
 
 
 def times(rng: np.random.Generator, length: int, frames: int, skip: int) -> list[int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stremn.data import photographs
 
 ANGLES = 256
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 def contour(rng: np.random.Generator) -> Floats:
@@ -21,7 +21,8 @@ def contour(rng: np.random.Generator) -> Floats:
     kind = rng.choice(["blob", "polygon", "superellipse", "star"], p=[0.4, 0.25, 0.25, 0.1])
     if kind == "blob":
         radii = 1 + sum(
-            rng.uniform(0, 0.28) / (k - 1) ** 0.5 * np.cos(k * theta + rng.uniform(0, 2 * np.pi)) for k in range(2, 6)
+            rng.uniform(0, 0.28) / (k - 1) ** 0.5 * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
+            for k in range(2, 6)
         )
     elif kind == "polygon":
         wedge = 2 * np.pi / rng.integers(3, 7)

@@ -29,7 +29,9 @@ def clip_sheet(clips: Sequence[Clip], title: str, columns: int = 8, masks: bool 
     rows = []
     for clip in clips:
         shown = np.linspace(0, len(clip) - 1, min(columns, len(clip))).round().astype(int)
-        tiles = [(f"frame {t}", overlay(clip.frames[t], clip.masks[t]) if masks else clip.frames[t]) for t in shown]
+        tiles = [
+            (f"frame {t}", overlay(clip.frames[t], clip.masks[t]) if masks else clip.frames[t]) for t in shown
+        ]
         rows.append((f"{clip.name}\n{clip.objects} object{'s' * (clip.objects != 1)}", tiles))
     return grid(rows, title)
 
@@ -46,7 +48,9 @@ def batch_sheet(batch: ClipBatch, title: str) -> Figure:
     masks = batch.masks.numpy()
     rows = []
     for number, (clip, ids) in enumerate(zip(frames, masks, strict=True)):
-        tiles = [(f"t = {t}", overlay(frame, mask)) for t, (frame, mask) in enumerate(zip(clip, ids, strict=True))]
+        tiles = [
+            (f"t = {t}", overlay(frame, mask)) for t, (frame, mask) in enumerate(zip(clip, ids, strict=True))
+        ]
         rows.append((f"clip {number}\n{int(batch.present[number].sum())} present", tiles))
     return grid(rows, title)
 
@@ -62,7 +66,9 @@ def video_sheet(videos: Sequence[tuple[str, NDArray]], title: str, columns: int 
     return grid(rows, title)
 
 
-def grid(rows: Sequence[tuple[str, Sequence[tuple[str, NDArray]]]], title: str, inches: float = 1.15) -> Figure:
+def grid(
+    rows: Sequence[tuple[str, Sequence[tuple[str, NDArray]]]], title: str, inches: float = 1.15
+) -> Figure:
     """Rows of (label, tiles of (caption, picture)); pictures are RGB uint8 or grey 0..255."""
     if not rows:
         raise ValueError("nothing to draw")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 # Half thickness of each part; "near" and "far" are the two sides of the body.
 PARTS = ("far_arm", "far_forearm", "far_thigh", "far_shin", "torso", "neck", "head",
@@ -42,10 +42,15 @@ def draw_person(rng: np.random.Generator) -> Person:
         girth=rng.uniform(0.85, 1.25),
         tempo=rng.uniform(0.85, 1.15),
         swing=rng.uniform(0.85, 1.15),
-        skin=rng.uniform(0.4, 0.75),
-        shirt=(rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)),
-        trousers=(rng.uniform(0.05, 0.35), rng.uniform(0.1, 0.55)),
+        skin=rng.uniform(0.28, 0.46),
+        shirt=(_cloth(rng), _cloth(rng)),
+        trousers=(rng.uniform(0.05, 0.3), rng.uniform(0.1, 0.42)),
     )
+
+
+def _cloth(rng: np.random.Generator) -> float:
+    """A brightness that stands out from the lawn: dark more often than white."""
+    return rng.uniform(0.05, 0.4) if rng.random() < 0.65 else rng.uniform(0.9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def _gesture(person: Person, action: str, phase: Floats) -> Pose:
         elif action == "handclapping":
             open_ = person.swing * (0.5 - 0.5 * np.cos(phase))
             upper[side] = sign * (0.35 + 0.55 * open_)
-            fore[side] = sign * (-0.95 + 2.35 * open_) + sign * np.pi * 0
+            fore[side] = sign * (-0.95 + 2.35 * open_)
             reach[side] = 0.8 + 0.2 * open_
         else:
             up = person.swing * (0.5 - 0.5 * np.cos(phase))
@@ -131,12 +136,14 @@ def segments(person: Person, body: Pose) -> dict[str, tuple[Floats, Floats, floa
         hand = elbow + _along(body.forearm[side], half_arm * body.reach[side])
         ends[f"{side}_arm"], ends[f"{side}_forearm"] = (joint, elbow, 0.03 * g), (elbow, hand, 0.024 * g)
     top = shoulder + _along(np.pi + zero - 1.5 * body.lean, 0.115)
-    ends["torso"] = (hip + [0.0, -0.03], shoulder + [0.0, 0.035], (0.105 if body.frontal else 0.075) * g)
+    down = np.array([0.0, 1.0], np.float32)
+    trunk = (0.105 if body.frontal else 0.075) * g
+    ends["torso"] = (hip - 0.03 * down, shoulder + 0.035 * down, trunk)
     ends["neck"] = (shoulder, top, 0.03)
-    ends["head"] = (top + [0.0, 0.012], top + [0.0, -0.018], 0.062)
+    ends["head"] = (top + 0.012 * down, top - 0.018 * down, 0.062)
     feet = np.maximum(ends["near_shin"][1][:, 1], ends["far_shin"][1][:, 1])
-    down = np.stack([zero, feet + 0.03 + body.bounce], axis=1)
-    return {part: (a - down, b - down, width) for part, (a, b, width) in ends.items()}
+    floor = np.stack([zero, feet + 0.03 + body.bounce], axis=1)
+    return {part: (a - floor, b - floor, width) for part, (a, b, width) in ends.items()}
 
 
 def _along(angle: Floats, length: float | Floats) -> Floats:

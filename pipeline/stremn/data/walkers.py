@@ -5,7 +5,7 @@ T frames, S the image side.
 """
 
 import zlib
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,15 @@ from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
 from stremn.data.skeleton import GAITS, PARTS, Person, draw_person, pose, segments
-from stremn.data.windows import ACTIONS
 from stremn.settings import Settings
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Action = Literal["boxing", "handclapping", "handwaving", "jogging", "running", "walking"]
+ALL_ACTIONS: tuple[Action, ...] = get_args(Action)
 # Frames of one cycle, and image sides travelled per cycle by an average person.
 CYCLE = {"boxing": 16, "handclapping": 16, "handwaving": 26, "walking": 26, "jogging": 18, "running": 14}
 STRIDE = {"walking": 0.42, "jogging": 0.55, "running": 0.7}
+BEYOND = 0.1  # how far outside the frame a walking figure turns back, image sides
 
 
 class WalkerSettings(Settings):
@@ -31,8 +32,10 @@ class WalkerSettings(Settings):
     test: int = Field(default=4, ge=1, description="people to test on")
     length: int = Field(default=48, ge=2, description="frames of each video")
     size: int = Field(default=64, ge=32, description="side of the square frames, pixels")
-    actions: tuple[Action, ...] = Field(default=ACTIONS, min_length=1, description="KTH's actions to perform")
-    scenes: tuple[Literal[1, 2, 3, 4], ...] = Field(default=(1, 2, 3, 4), min_length=1, description="KTH's scenes d1–d4")
+    actions: tuple[Action, ...] = Field(default=ALL_ACTIONS, min_length=1, description="KTH's actions")
+    scenes: tuple[Literal[1, 2, 3, 4], ...] = Field(
+        default=(1, 2, 3, 4), min_length=1, description="KTH's scenes d1–d4"
+    )
     seed: int = Field(default=0, ge=0, description="same seed, same videos, byte for byte")
 
 
@@ -51,7 +54,9 @@ def make_video(settings: WalkerSettings, number: int, action: str, scene: int) -
     video += rng.normal(0, 0.004, video.shape).astype(np.float32)
     shades = _shades(person, scene)
     for part, (start, end, width) in segments(person, pose(person, action, phase)).items():
-        ends = [np.stack([x + facing * p[:, 0] * height, ground + p[:, 1] * height], axis=1) for p in (start, end)]
+        ends = [
+            np.stack([x + facing * p[:, 0] * height, ground + p[:, 1] * height], axis=1) for p in (start, end)
+        ]
         shades[part] = (*shades[part][:1], ends[0], ends[1], width * height)
     for part in PARTS:
         _paint(video, *shades[part])
@@ -78,9 +83,9 @@ def _travel(
         sway = 0.006 * np.sin(2 * np.pi * np.arange(length) / 40)
         return (rng.uniform(0.42, 0.58) + sway).astype(np.float32), np.full(length, side, np.float32)
     way = STRIDE[action] * person.swing / cycle * np.arange(length) + rng.uniform(0.15, 0.5)
-    span = 1.3  # from 0.15 before one edge to 0.15 behind the other
+    span = 1 + 2 * BEYOND
     lap = np.floor(way / span)
-    x = way - lap * span - 0.15
+    x = way - lap * span - BEYOND
     facing = np.where(lap % 2 == 0, side, -side)
     return np.where(facing > 0, x, 1 - x).astype(np.float32), facing.astype(np.float32)
 
@@ -91,8 +96,8 @@ def _place(rng: np.random.Generator, scene: int, size: int) -> Floats:
     rough = gaussian_filter(rng.standard_normal((size, size)), size / 24, mode="reflect")
     rough = (rough / rough.std()).astype(np.float32)
     if scene == 4:
-        wall, floor = rng.uniform(0.3, 0.42), rng.uniform(0.16, 0.26)
-        edge = 1 / (1 + np.exp(-(rows - rng.uniform(0.66, 0.76)) * size))
+        wall, floor = rng.uniform(0.4, 0.5), rng.uniform(0.3, 0.37)
+        edge = np.clip((rows - rng.uniform(0.66, 0.76)) * size + 0.5, 0, 1)
         return (wall * (1 - 0.25 * rows) * (1 - edge) + floor * edge + 0.008 * rough).astype(np.float32)
     sky = rng.uniform(0.62, 0.78)
     return (sky - rng.uniform(0.04, 0.16) * rows + 0.014 * rough).astype(np.float32)

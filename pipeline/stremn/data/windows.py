@@ -25,7 +25,9 @@ def files(root: Path | str) -> list[Path]:
         raise InputError(f"expected videos (*.npy) in {root}, found none: make or unpack the data first")
     for path in paths:
         if not NAME.match(path.stem):
-            raise InputError(f"expected names like person01_walking_d1.npy, found {path.name}: rename or remove it")
+            raise InputError(
+                f"expected names like person01_walking_d1.npy, found {path.name}: rename or remove it"
+            )
     return paths
 
 
@@ -34,7 +36,9 @@ def read_video(path: Path) -> NDArray[np.uint8]:
     try:
         video = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as problem:
-        raise InputError(f"expected a NumPy file, found a damaged one at {path} ({problem}): make it again") from None
+        raise InputError(
+            f"expected a NumPy file, found a damaged one at {path} ({problem}): make it again"
+        ) from None
     if video.dtype != np.uint8 or video.ndim != 3:
         raise InputError(f"expected uint8 (T, H, W) in {path}, found {video.dtype} {video.shape}: convert it")
     return video
@@ -55,7 +59,9 @@ class WindowSampler:
         self.videos = [video for video in videos if len(video) >= frames]
         if not self.videos:
             longest = max(len(video) for video in videos)
-            raise InputError(f"expected videos of at least {frames} frames in {root}, found at most {longest}")
+            raise InputError(
+                f"expected videos of at least {frames} frames in {root}, found at most {longest}"
+            )
 
     def batch(self, step: int) -> Tensor:
         """float32 (B, T, 1, H, W) in [0, 1]."""
@@ -70,24 +76,28 @@ class WindowSampler:
 
 def test_windows(
     root: Path | str, frames: int, stride: int | Mapping[str, int]
-) -> list[tuple[str, NDArray[np.float32]]]:
+) -> list[tuple[str, NDArray[np.floating]]]:
     """All windows of T frames, one starting every ``stride`` frames (or a stride per action), in order.
 
     Returns pairs of name ``<file>@<first frame>`` and array float32 (T, 1, H, W) in [0, 1].
     Raises InputError when there is none, or no stride for an action.
     """
-    found = []
+    found: list[tuple[str, NDArray[np.floating]]] = []
     for path in files(root):
         action = NAME.match(path.stem)[2]  # type: ignore[index]
         if not isinstance(stride, int) and action not in stride:
-            raise InputError(f"expected a stride for the action {action} of {path.name}, found {dict(stride)}: add it")
+            raise InputError(
+                f"expected a stride for the action {action} of {path.name}, found {dict(stride)}: add it"
+            )
         step = stride if isinstance(stride, int) else stride[action]
         video = read_video(path)
         for start in range(0, len(video) - frames + 1, step):
             window = np.asarray(video[start : start + frames], dtype=np.float32) / 255
             found.append((f"{path.stem}@{start:04d}", window[:, None]))
     if not found:
-        raise InputError(f"expected videos of at least {frames} frames in {root}, found none: ask for fewer frames")
+        raise InputError(
+            f"expected videos of at least {frames} frames in {root}, found none: ask for fewer frames"
+        )
     return found
 
 

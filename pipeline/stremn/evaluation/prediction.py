@@ -217,7 +217,8 @@ def _frames(predicted: Array, truth: Array) -> tuple[Array, Array]:
         )
     if truth.dtype.kind != "f" or predicted.dtype.kind != "f":
         raise InputError(
-            f"expected floating point frames in [0, 1], found {predicted.dtype} and {truth.dtype}: divide by 255"
+            f"expected floating point frames in [0, 1], found {predicted.dtype} and {truth.dtype}: "
+            "divide by 255"
         )
     if not (np.isfinite(predicted).all() and truth.min() >= 0 and truth.max() <= 1):
         raise InputError("expected finite predictions and a truth in [0, 1]: are the frames divided by 255?")

@@ -69,7 +69,9 @@ class Incoming:
         if self.policy.protect_first:
             allowed = allowed & ~self.given
         strict = allowed & ~self.newest if self.policy.protect_previous else allowed
-        not_oldest = self.occupied & (self.held != self.held.masked_fill(~self.occupied, 2**62).amin(-1, True))
+        not_oldest = self.occupied & (
+            self.held != self.held.masked_fill(~self.occupied, 2**62).amin(-1, True)
+        )
         for choice in (allowed, not_oldest, self.occupied):
             strict = torch.where(strict.any(-1, keepdim=True), strict, choice)
         return strict
@@ -174,7 +176,9 @@ def random_select(incoming: Incoming) -> Tensor:
     seen = incoming.frame - (incoming.occupied & protected).sum(-1)
     draw = torch.rand(room.shape, generator=incoming.generator, device=room.device)
     stays = (draw * seen < room)[..., None] & pool.any(-1, keepdim=True)
-    fallback = torch.where((latest & ~protected).any(-1, keepdim=True), latest & ~protected, incoming.evictable)
+    fallback = torch.where(
+        (latest & ~protected).any(-1, keepdim=True), latest & ~protected, incoming.evictable
+    )
     return _best(incoming.uniform(), torch.where(stays, pool, fallback))
 
 

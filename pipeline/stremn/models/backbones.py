@@ -96,7 +96,7 @@ def make_backbone(name: str, *, channels_in: int = 3, pretrained: bool = False) 
             raise InputError(f"backbone {name!r} has no pretrained weights; set pretrained: false")
         return TinyBackbone(channels_in, int(str(entry.options["width"])))
     ensure_torchvision()
-    import timm  # noqa: PLC0415  (needs the torchvision operators declared first)
+    import timm
 
     try:
         return timm.create_model(

@@ -49,7 +49,9 @@ def read_meta(path: Path) -> dict[str, Any]:
     return dict(json.loads(header["meta"]))
 
 
-def load_model(path: Path, systems: dict[str, type[nn.Module]] | None = None) -> tuple[nn.Module, dict[str, Any]]:
+def load_model(
+    path: Path, systems: dict[str, type[nn.Module]] | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
     """A network with its weights, in evaluation mode on the CPU, and its description."""
     meta = read_meta(path)
     fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}

@@ -139,7 +139,7 @@ class VideoPredictor(nn.Module):
         return StackFeatures(x, stacks[:, -self.in_channels :], tuple(finer[: self.skip_blocks]))
 
     def decode(self, query: StackFeatures, read: Tensor) -> Tensor:
-        """The next frame (B, C, H, W) in [0, 1] from what was read, (B, Cv, h, w), and the query's value (Eq. 5)."""
+        """The next frame (B, C, H, W) in [0, 1] from the read (B, Cv, h, w) and the query's value (Eq. 5)."""
         x = torch.cat([read, self.query_value(query.feature)], 1)
         first_skip = len(self.decoder) - len(self.skips) - 1
         for i, block in enumerate(self.decoder):

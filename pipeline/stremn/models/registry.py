@@ -17,7 +17,9 @@ PREDICTORS: dict[str, type[nn.Module]] = {"stremn": VideoPredictor}
 """Systems of video prediction."""
 
 
-def build_model(system: str, fields: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None) -> nn.Module:
+def build_model(
+    system: str, fields: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None
+) -> nn.Module:
     """A fresh network of a system.
 
     Raises:

@@ -63,7 +63,10 @@ class STReMN(nn.Module):
         self.memory_key = head(key_dim) if keys == "memory" else None
         self.memory_value, self.memory_update = head(value_dim), head(update_dim)
         with torch.no_grad():  # both sides of the read and of Eq. 1 start from the same map of the image
-            for source, target in ((self.query_key, self.memory_key), (self.query_update, self.memory_update)):
+            for source, target in (
+                (self.query_key, self.memory_key),
+                (self.query_update, self.memory_update),
+            ):
                 if target is not None:
                     target.load_state_dict(source.state_dict())
         self.decoder = MaskDecoder(

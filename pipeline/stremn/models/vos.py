@@ -36,7 +36,12 @@ class Query:
         """Some images of the batch."""
         skips = tuple(s[rows] for s in self.skips)
         return Query(
-            self.frames[rows], self.feature[rows], self.key[rows], self.value[rows], self.update_query[rows], skips
+            self.frames[rows],
+            self.feature[rows],
+            self.key[rows],
+            self.value[rows],
+            self.update_query[rows],
+            skips,
         )
 
 

@@ -6,6 +6,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +16,16 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from stremn import paths
+from stremn import fingerprint, paths
+from stremn.device import choose
 from stremn.errors import InputError
 from stremn.settings import Settings
 from stremn.tracking import Logger
-from stremn.training.resume import resume_key
 
 P = TypeVar("P", bound=Settings)
 OUT = "STREMN_STAGE_OUT"  # set by the runner for the notebook's process
 DOTS = 110  # per inch, of figures
+TRAINED_WITH = ("ops", "memory", "models", "tasks", "data", "training")  # rooms whose code shapes the weights
 
 
 @dataclass
@@ -44,33 +46,50 @@ class Stage(Generic[P]):
     out: Path
     root: Path
     logger: Logger = field(default_factory=Logger)
+    _used: set[str] = field(default_factory=lambda: {"data"})
 
     def inputs(self, stage: str) -> Path:
         """Output folder of an earlier stage; InputError if it has not run."""
         folder = paths.output(self.root, self.profile, stage)
         if not folder.is_dir():
-            raise InputError(f"stage {self.name!r} needs the outputs of {stage!r} in {folder}; run `dvc repro` first")
+            raise InputError(
+                f"stage {self.name!r} needs the outputs of {stage!r} in {folder}; run `dvc repro` first"
+            )
+        self._used.add(stage)
         return folder
 
     @property
     def resume_dir(self) -> Path:
-        """Where training saves its progress: keyed by stage, parameters and the data's fingerprint."""
-        data = (paths.output(self.root, self.profile, "data") / "manifest.json")
-        known = resume_key(data.read_text()) if data.is_file() else ""
-        key = resume_key([self.name, self.profile, self.parameters.model_dump(mode="json"), known])
+        """Where training saves its progress.
+
+        The name is a hash of all that the weights depend on, so that only the same training is continued:
+        parameters, data, the networks read with `inputs` before this call, and the code.
+        """
+        folders = [paths.output(self.root, self.profile, stage) for stage in sorted(self._used)]
+        read = [
+            fingerprint.of_file(f / name) for f in folders for name in ("manifest.json", "model.safetensors")
+        ]
+        block = self.parameters.model_dump(mode="json")
+        key = fingerprint.of_values(block, read, fingerprint.of_source(TRAINED_WITH))
         return paths.resume(self.root, f"{self.profile}-{self.name}-{key}")
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
         """Numbers of one step, to MLflow."""
         self.logger.metrics(row, step)
 
-    def metrics(self, values: Mapping[str, float | None]) -> None:
-        """Numbers of the whole stage, to ``metrics.json`` and MLflow; None where one could not be computed."""
+    def metrics(self, values: Mapping[str, float | None], reasons: Mapping[str, str] | None = None) -> None:
+        """Numbers of the whole stage, to ``metrics.json`` and MLflow.
+
+        Args:
+            values: by name; a dot makes a table in a table. None or not-a-number where one could not be
+                computed: null in the file, a tag ``missing.<name>`` in MLflow.
+            reasons: why, for those.
+        """
         path = self.out / "metrics.json"
         path.write_text(json.dumps(_nested(values), indent=1), encoding="utf-8")
         self.logger.metrics(values)
-        for name in (n for n, v in values.items() if v is None):
-            self.logger.tag(f"missing.{name}", "not computed, see the stage's notebook")
+        for name in (n for n, v in values.items() if v is None or v != v):
+            self.logger.tag(f"missing.{name}", (reasons or {}).get(name, "not computed, see the notebook"))
         self.logger.flush()
 
     def figure(self, name: str, figure: Figure) -> Path:
@@ -90,8 +109,10 @@ class Stage(Generic[P]):
         return path
 
     def close(self) -> None:
-        """Send what MLflow has not seen yet; the last call of a notebook."""
+        """The last call of a notebook: send what MLflow has not seen yet, and forget the saved progress."""
         self.logger.flush()
+        if "plan" in type(self.parameters).model_fields:
+            shutil.rmtree(self.resume_dir, ignore_errors=True)
 
 
 def read_block(root: Path, profile: str, stage: str) -> dict[str, Any]:
@@ -122,6 +143,8 @@ def open_stage(name: str, parameters: type[P], profile: str, settings: Mapping[s
     root = paths.find_root()
     block = dict(settings) or read_block(root, profile, name)
     checked = parameters.parse(block, f"{paths.MARKER}: {profile}.{name}")
+    if "device" in parameters.model_fields:
+        checked = checked.model_copy(update={"device": choose(checked.model_dump()["device"])})
     by_runner = os.environ.get(OUT)
     out = Path(by_runner) if by_runner else paths.runs(root, "interactive") / profile / name
     out.mkdir(parents=True, exist_ok=True)

@@ -69,9 +69,13 @@ def summarise(stage: Stage[Parameters], found: dict[str, Cost]) -> dict[str, Any
     metrics = {}
     for rule, cost in found.items():
         metrics |= {f"{rule}.{name}": value for name, value in growth(cost).items()}
-    (stage.out / "cost.json").write_text(json.dumps({"systems": systems, "growth": metrics}), encoding="utf-8")
+    (stage.out / "cost.json").write_text(
+        json.dumps({"systems": systems, "growth": metrics}), encoding="utf-8"
+    )
     stage.metrics(metrics)
-    table = pd.concat({POLICIES[r].title: pd.DataFrame(rows).set_index("frames") for r, rows in systems.items()})
+    table = pd.concat(
+        {POLICIES[r].title: pd.DataFrame(rows).set_index("frames") for r, rows in systems.items()}
+    )
     stage.table("cost", table)
     return systems
 

@@ -70,7 +70,9 @@ def summarise(stage: Stage[Parameters]) -> pd.DataFrame:
     for split in ("train", "val", "test"):
         videos = [read_video(path) for path in files(stage.out / "walkers" / split)]
         size = "×".join(map(str, videos[0].shape[1:]))
-        rows.append({"set": f"walkers, {split}", "items": len(videos), "frames": sum(map(len, videos)), "size": size})
+        rows.append(
+            {"set": f"walkers, {split}", "items": len(videos), "frames": sum(map(len, videos)), "size": size}
+        )
     table = pd.DataFrame(rows).set_index("set")
     stage.table("summary", table)
     stage.metrics({"clips": float(table["items"].iloc[: len(stage.parameters.vos)].sum())})
@@ -86,8 +88,12 @@ def look(stage: Stage[Parameters]) -> dict[str, Figure]:
         some = [clips[i] for i in range(min(show, len(clips)))]
         drawn[f"clips_{split}"] = clip_sheet(some, f"Generated clips, {split}")
     static = StaticFolder(stage.out / "static")
-    drawn["static"] = image_sheet([static[i] for i in range(min(4 * show, len(static)))], "Static images with masks")
-    drawn["walkers"] = video_sheet(_walkers(stage.out / "walkers" / "train"), "Walkers: six actions, one person")
+    drawn["static"] = image_sheet(
+        [static[i] for i in range(min(4 * show, len(static)))], "Static images with masks"
+    )
+    drawn["walkers"] = video_sheet(
+        _walkers(stage.out / "walkers" / "train"), "Walkers: six actions, one person"
+    )
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn

@@ -96,7 +96,9 @@ def table(stage: Stage[Parameters], found: dict[str, dict[str, PredictionScores]
     for convention, by in found.items():
         for system, scores in by.items():
             rows[(convention, system)] = {
-                metric: f"null ({scores.reasons.get(metric, '')})" if value is None else _interval(scores, metric)
+                metric: f"null ({scores.reasons.get(metric, '')})"
+                if value is None
+                else _interval(scores, metric)
                 for metric, value in scores.mean.items()
             }
     frame = pd.DataFrame.from_dict(rows, orient="index")

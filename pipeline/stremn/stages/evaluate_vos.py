@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stremn.analysis.vos_figures import difference_figure, rules_figure, segmentation_strip, slots_figure, time_figure
+from stremn.analysis.vos_figures import (
+    difference_figure,
+    rules_figure,
+    segmentation_strip,
+    slots_figure,
+    time_figure,
+)
 from stremn.data.clips import ClipFolder
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
@@ -68,9 +74,13 @@ def segment(stage: Stage[Parameters]) -> list[str]:
     for name, (rule, slots) in runs.items():
         policy = make_policy(rule, slots=slots, every=p.every)
         out = stage.out / "predictions" / name
-        segment_folder(network, clips, policy, out, batch=p.batch, device=p.device, seed=p.seed, description=name)
+        segment_folder(
+            network, clips, policy, out, batch=p.batch, device=p.device, seed=p.seed, description=name
+        )
     for i, name in enumerate(clips.names):
-        write_masks(stage.out / "predictions" / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i))
+        write_masks(
+            stage.out / "predictions" / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i)
+        )
     return [*runs, BASELINE]
 
 
@@ -112,9 +122,13 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
         if n in scores
     }
     drawn = {
-        "rules": rules_figure(rules, highlight=title("learned"), baselines=[title("every_n"), title(BASELINE)]),
+        "rules": rules_figure(
+            rules, highlight=title("learned"), baselines=[title("every_n"), title(BASELINE)]
+        ),
         "differences": difference_figure(gaps, reference="learned"),
-        "slots": slots_figure(slots, paper={int(k): (SLOTS.value(k, "J&F") or 0.0) / 100 for k in SLOTS.rows}),
+        "slots": slots_figure(
+            slots, paper={int(k): (SLOTS.value(k, "J&F") or 0.0) / 100 for k in SLOTS.rows}
+        ),
         "over_time": time_figure(curves, smooth=5),
         "strip": _strip(stage, scores),
     }
@@ -154,7 +168,9 @@ def _strip(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> Figure:
         if name in scores:
             rows[title(name)] = _read(stage.out / "predictions" / name / middle, clips.frame_names(index))
     at = [round(i * (len(clip.masks) - 1) / 7) for i in range(8)]
-    return segmentation_strip(clip.frames, rows, at=at, title=f"Masks on clip {middle} (median of the learned rule)")
+    return segmentation_strip(
+        clip.frames, rows, at=at, title=f"Masks on clip {middle} (median of the learned rule)"
+    )
 
 
 def _read(folder: Path, frames: list[str]) -> np.ndarray:

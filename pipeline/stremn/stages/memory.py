@@ -68,7 +68,9 @@ def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
     """The numbers behind the figures, written to ``memory.json`` and summarised in the metrics."""
     p = stage.parameters
     learned = _plain(found["learned"])
-    shares = {str(k): counting.distance_share(_plain(found[f"learned@{k}"])).tolist() for k in p.learned_slots}
+    shares = {
+        str(k): counting.distance_share(_plain(found[f"learned@{k}"])).tolist() for k in p.learned_slots
+    }
     summary = {
         "distance_share": shares,
         "evictions_by_slot": counting.evictions_by_slot(learned).tolist(),
@@ -92,7 +94,8 @@ def distinctness(stage: Stage[Parameters], found: Traces) -> dict[str, np.ndarra
     names = clips.names
     descriptors = [thumbnails(clips[i].frames) for i in range(len(clips))]
     kept = {
-        rule: [counting.kept_at_end(found[rule][name].to_dict()) for name in names] for rule in stage.parameters.rules
+        rule: [counting.kept_at_end(found[rule][name].to_dict()) for name in names]
+        for rule in stage.parameters.rules
     }
     return kept_distinctness(kept, descriptors)
 
@@ -118,7 +121,9 @@ def draw_clips(stage: Stage[Parameters], found: Traces) -> dict[str, Figure]:
         trace = found["learned"][name].to_dict()
         kept = counting.kept_at_end(trace)
         drawn |= {
-            f"{name}_kept": kept_strip(clip.frames, clip.masks, kept, title=f"Frames kept at the end of {name}"),
+            f"{name}_kept": kept_strip(
+                clip.frames, clip.masks, kept, title=f"Frames kept at the end of {name}"
+            ),
             f"{name}_around": around_strip(clip.frames, clip.masks, kept, title=f"Kept frames within {name}"),
             f"{name}_lives": figures.lifetime_figure(trace),
             f"{name}_scores": figures.score_figure(trace),

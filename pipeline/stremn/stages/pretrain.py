@@ -92,7 +92,9 @@ def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure
     save_model(stage.out / "model.safetensors", model, meta)
     stage.metrics(
         {
-            "validation_J": history.best if history.best is not None else history.rows[-1].get("validation_J"),
+            "validation_J": history.best
+            if history.best is not None
+            else history.rows[-1].get("validation_J"),
             "loss": next(r["loss"] for r in reversed(history.rows) if "loss" in r),
             "seconds": history.seconds,
             "parameters": sum(w.numel() for w in model.parameters()),

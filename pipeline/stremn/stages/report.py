@@ -49,7 +49,9 @@ def rules(stage: Stage[Parameters]) -> Section:
     scores = _vos_scores(stage)
     rule_rows = {n: _percent(s) for n, s in scores.items() if "@" not in n}
     k = json.loads((stage.inputs("evaluate_vos") / "settings.json").read_text())["slots"]
-    slot_rows = {n.partition("@")[2] or str(k): _percent(s) for n, s in scores.items() if n.split("@")[0] == "learned"}
+    slot_rows = {
+        n.partition("@")[2] or str(k): _percent(s) for n, s in scores.items() if n.split("@")[0] == "learned"
+    }
     labels = {"first_mask": "Keep the first mask", "every_n": "STM, every 5 frames"}
     folder = stage.inputs("evaluate_vos") / "figures"
     return Section(
@@ -105,7 +107,11 @@ def memory_and_cost(stage: Stage[Parameters]) -> list[Section]:
         Section(
             "Cost against the length of the video",
             "Ratios compare the last hundred frames with the second hundred: 1 is constant.",
-            [to_html(table, "One stream per system on the machine that ran the pipeline.", "Growth", digits=3)],
+            [
+                to_html(
+                    table, "One stream per system on the machine that ran the pipeline.", "Growth", digits=3
+                )
+            ],
             [(path.stem, path) for path in sorted((cost / "figures").glob("*.png"))],
         ),
     ]
@@ -154,7 +160,12 @@ def _percent(scores: VOSScores) -> dict[str, float | None]:
 
 
 def _table(
-    stage: Stage[Parameters], paper: PaperTable, ours: Row, caption: str, labels: dict[str, str], digits: int = 1
+    stage: Stage[Parameters],
+    paper: PaperTable,
+    ours: Row,
+    caption: str,
+    labels: dict[str, str],
+    digits: int = 1,
 ) -> str:
     table = beside(paper, ours, labels)
     stage.table(caption.split(":")[0].lower().replace(" ", "_"), table)

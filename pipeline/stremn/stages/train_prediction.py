@@ -72,7 +72,9 @@ def train(stage: Stage[Parameters], sampler: WindowSampler) -> tuple[nn.Module, 
     model = build_model(p.system, p.fields, PREDICTORS)
     policy = make_policy("learned", slots=p.slots)
     folder = stage.inputs("data") / "walkers" / "val"
-    held_out = WindowSampler(folder, batch=p.validation, frames=p.observed + p.predicted, seed=p.seed + 1).batch(0)
+    held_out = WindowSampler(
+        folder, batch=p.validation, frames=p.observed + p.predicted, seed=p.seed + 1
+    ).batch(0)
     history = fit(
         model,
         partial(batches, sampler, workers=p.workers),
@@ -93,7 +95,9 @@ def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure
     """Write the weights and the numbers; returns the learning curve."""
     p = stage.parameters
     trained = {"train_prediction": p.model_dump(mode="json")}
-    save_model(stage.out / "model.safetensors", model, {"system": p.system, "fields": p.fields, "trained": trained})
+    save_model(
+        stage.out / "model.safetensors", model, {"system": p.system, "fields": p.fields, "trained": trained}
+    )
     stage.metrics(
         {
             "validation_SSIM": history.best,

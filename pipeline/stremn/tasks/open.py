@@ -22,7 +22,9 @@ def shipped_checkpoint(system: str = "stremn") -> Path:
     """
     path = Path(str(files("stremn") / "weights" / f"{system}.safetensors"))
     if not path.is_file():
-        raise InputError(f"no checkpoint comes with the package for system {system!r}; name a checkpoint file")
+        raise InputError(
+            f"no checkpoint comes with the package for system {system!r}; name a checkpoint file"
+        )
     return path
 
 

@@ -26,7 +26,7 @@ def default_policy() -> Policy:
 
 
 def stack_at(frames_BTCHW: Tensor, t: int, size: int) -> Tensor:
-    """The ``size`` frames that end at frame t, oldest first, (B, size·C, H, W); the first frame is repeated."""
+    """The ``size`` frames up to frame t, oldest first, (B, size·C, H, W); the first frame is repeated."""
     index = [max(0, t - back) for back in reversed(range(size))]
     return frames_BTCHW[:, index].flatten(1, 2)
 

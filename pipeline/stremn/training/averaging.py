@@ -34,7 +34,9 @@ class Best:
             return
         weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
         sign = -1 if self.mode == "max" else 1
-        self.kept = sorted([*self.kept, (value, step, weights)], key=lambda k: (sign * k[0], k[1]))[: self.keep]
+        self.kept = sorted([*self.kept, (value, step, weights)], key=lambda k: (sign * k[0], k[1]))[
+            : self.keep
+        ]
 
     def average(self) -> Weights:
         """Mean of the kept weights; integer tensors are the best one's."""

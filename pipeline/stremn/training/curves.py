@@ -16,7 +16,9 @@ def loss_figure(rows: Sequence[dict[str, float]], *, title: str, validation: str
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     trained = [r for r in rows if "loss" in r]
-    axes.plot([r["step"] for r in trained], [r["loss"] for r in trained], color="#0072B2", label="training loss")
+    axes.plot(
+        [r["step"] for r in trained], [r["loss"] for r in trained], color="#0072B2", label="training loss"
+    )
     axes.set(title=title, xlabel="step", ylabel="loss", ylim=(0, None))
     handles, labels = axes.get_legend_handles_labels()
     held_out = [r for r in rows if f"validation_{validation}" in r]

@@ -14,7 +14,9 @@ from stremn.tasks.prediction import rollout
 
 
 @torch.no_grad()
-def validation_ssim(model: nn.Module, windows_BTCHW: Tensor, *, observed: int, policy: Policy, device: str) -> dict[str, float]:
+def validation_ssim(
+    model: nn.Module, windows_BTCHW: Tensor, *, observed: int, policy: Policy, device: str
+) -> dict[str, float]:
     """Mean SSIM (range 1) of free-running predictions of all frames after the observed ones."""
     assert isinstance(model, VideoPredictor)
     ahead = windows_BTCHW.shape[1] - observed

@@ -23,7 +23,12 @@ def resume_key(*parts: Any) -> str:
 
 
 def save_progress(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, best: Best, history: "History", step: int
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: Best,
+    history: "History",
+    step: int,
 ) -> None:
     """Write everything that the next steps depend on; a stop while writing leaves the earlier file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +59,9 @@ def load_progress(
         model.load_state_dict(found["model"])
         optimizer.load_state_dict(found["optimizer"])
     except Exception as error:
-        raise InputError(f"expected training progress in {path}, found an unreadable file ({error}); delete it") from error
+        raise InputError(
+            f"expected training progress in {path}, found an unreadable file ({error}); delete it"
+        ) from error
     best.kept = [(value, step, weights) for value, step, weights in found["best"]]
     history.rows, history.seconds = found["rows"], found["seconds"]
     return int(found["step"])

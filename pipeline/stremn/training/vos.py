@@ -37,7 +37,12 @@ def clip_loss(
 
 @torch.no_grad()
 def validation_score(
-    model: nn.Module, batches: Sequence[ClipBatch], *, rule: str = "learned", slots: int = 6, device: str = "cpu"
+    model: nn.Module,
+    batches: Sequence[ClipBatch],
+    *,
+    rule: str = "learned",
+    slots: int = 6,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Mean region similarity J over all objects of held-out clips, frame 0 left out. In [0, 1]."""
     scores = []

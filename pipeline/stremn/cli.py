@@ -1,0 +1,205 @@
+"""The command line ``stremn``. Everything heavy is imported by the command that needs it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stremn import __version__
+from stremn.errors import InputError
+
+app = typer.Typer(
+    name="stremn",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Video = Annotated[
+    Path,
+    typer.Argument(metavar="VIDEO_OR_FOLDER", help="A video file, or a folder of images in natural order."),
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; new, or empty.")]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Weights (.safetensors); without it those that come with the package."),
+]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in DIR.")]
+Count = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="How many objects the mask holds at most.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """STReMN: segment objects in videos, and predict how videos go on, with a memory of a few slots.
+
+    Start with `stremn info`, then with `stremn segment`. Each command explains itself:
+    `stremn segment --help`.
+    """
+    if version:
+        print(f"stremn {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def segment(
+    video: Video,
+    mask: Annotated[
+        Path,
+        typer.Option(
+            metavar="PNG",
+            help="Mask of the first frame, of its size: object ids in a palette PNG, or 0 and 255 for "
+            "one object.",
+        ),
+    ],
+    out: Out,
+    checkpoint: Checkpoint = None,
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Which template the memory overwrites: learned, oldest, newest, random_drop, random_select, "
+            "first_and_previous, most_similar, first, previous, every_n."
+        ),
+    ] = "learned",
+    slots: Annotated[int, typer.Option(min=1, help="Number of templates that the memory holds.")] = 6,
+    every: Annotated[int, typer.Option(min=1, help="Period in frames of the rule every_n.")] = 5,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            metavar="PIXELS",
+            help="Shorter side at which frames are looked at, at most their own; without it the "
+            "checkpoint's, else 240. Larger sees more and takes longer; masks always have the frames' size.",
+        ),
+    ] = None,
+    device: Device = "cpu",
+    objects: Count = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Follow objects through a video, given their mask in the first frame.
+
+    Writes `DIR/masks/*.png` (object ids, in the colours of DAVIS), `DIR/overlay.mp4` and `DIR/trace.json`
+    (what happened in the memory). The video is read frame by frame, so that its length does not matter.
+
+    Examples:
+
+    `stremn segment dog.mp4 --mask dog.png --out results/dog`
+
+    `stremn segment frames/ --mask frames_mask.png --out results/frames --slots 4 --device cuda`
+    """
+    from stremn.commands.segment import segment as work
+
+    print(
+        work(
+            video,
+            mask,
+            out,
+            checkpoint=checkpoint,
+            policy=policy,
+            slots=slots,
+            every=every,
+            size=size,
+            device=device,
+            objects=objects,
+            overwrite=overwrite,
+        )
+    )
+
+
+@app.command()
+def predict(
+    video: Video,
+    out: Out,
+    checkpoint: Checkpoint = None,
+    observed: Annotated[int, typer.Option(min=1, help="Frames to watch.")] = 10,
+    frames: Annotated[int, typer.Option(min=1, help="Frames to predict.")] = 20,
+    start: Annotated[int, typer.Option(min=0, help="Number of the first frame to watch, from 0.")] = 0,
+    slots: Annotated[int, typer.Option(min=1, help="Number of templates that the memory holds.")] = 5,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Watch some frames of a video and predict the next ones, in grey and at the checkpoint's size.
+
+    Writes `DIR/predicted/*.png` (named by their number in the video), `DIR/strip.png` (observed, true
+    and predicted frames side by side) and `DIR/trace.json` (what happened in the memory).
+
+    Example:
+
+    `stremn predict walk.mp4 --out walk --checkpoint data/runs/demo/train_prediction/model.safetensors`
+    """
+    from stremn.commands.predict import predict as work
+
+    print(
+        work(
+            video,
+            out,
+            checkpoint=checkpoint,
+            observed=observed,
+            predicted=frames,
+            start=start,
+            slots=slots,
+            device=device,
+            overwrite=overwrite,
+        )
+    )
+
+
+@app.command()
+def run(
+    stage: Annotated[
+        str,
+        typer.Argument(
+            metavar="STAGE",
+            help="data, pretrain, finetune, evaluate_vos, train_prediction, evaluate_prediction, memory, "
+            "cost or report.",
+        ),
+    ],
+    profile: Annotated[str, typer.Option(help="Block of params.yaml with the settings.")] = "demo",
+) -> None:
+    """Run one stage of the pipeline: its notebook, with the settings of a profile.
+
+    `dvc repro` calls this for every stage that is out of date; that is how the pipeline is usually run.
+
+    Example:
+
+    `stremn run data --profile demo`
+    """
+    from stremn.run import run_stage
+
+    print(run_stage(stage, profile))
+
+
+@app.command()
+def info() -> None:
+    """Show the devices of this machine, the versions of the packages, and which weights are found."""
+    from stremn.commands.info import info as work
+
+    print(work())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The entry point; returns the exit code.
+
+    0: done. 2: bad input, told in one line on stderr. 130: stopped by Ctrl-C. Anything else raises.
+    """
+    try:
+        app(args=arguments, prog_name="stremn")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the subcommands of ``stremn`` do; ``stremn.cli`` declares their options."""

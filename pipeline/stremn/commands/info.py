@@ -1,0 +1,86 @@
+"""``stremn info``: where it would compute, with which versions, and which weights are at hand."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from stremn import device
+from stremn.errors import InputError
+from stremn.models.backbones import BACKBONES
+from stremn.tasks.open import shipped_checkpoint
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def info() -> str:
+    """Everything, as a table of two columns."""
+    blocks = [
+        ("machine", [*_machine()]),
+        ("versions", [*device.versions().items()]),
+        ("weights", [*_weights()]),
+    ]
+    lines = []
+    for title, rows in blocks:
+        lines.append(title)
+        width = max(len(name) for name, _ in rows)
+        lines += [f"  {name:<{width}}  {value}" for name, value in rows]
+    return "\n".join(lines)
+
+
+def _machine() -> Iterator[tuple[str, str]]:
+    found = device.describe()
+    yield "best device", str(found["device"])
+    yield "available", ", ".join(found["available"])
+    yield (
+        "CUDA",
+        f"PyTorch built for {torch.version.cuda}" if torch.version.cuda else "PyTorch built without it",
+    )
+    yield "CPU threads", str(found["threads"])
+
+
+def _weights() -> Iterator[tuple[str, str]]:
+    yield "segmentation", _shipped("stremn")
+    yield "prediction", _shipped("predictor")
+    yield "LPIPS (AlexNet)", _lpips()
+    for name, entry in BACKBONES.items():
+        if entry.timm_name:
+            yield f"ImageNet, {name}", imagenet_weights(entry.timm_name)
+
+
+def _shipped(name: str) -> str:
+    try:
+        path = shipped_checkpoint(name)
+    except InputError:
+        return "none comes with the package: give --checkpoint"
+    return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+
+
+def _lpips() -> str:
+    from stremn.evaluation.lpips import load_lpips
+    from stremn.stages.evaluate_prediction import ALEXNET
+
+    _, where = load_lpips(from_environment=os.environ.get(ALEXNET))
+    return where
+
+
+def imagenet_weights(name: str) -> str:
+    """Where a timm network's pretrained weights lie on this machine, or that they are not there.
+
+    Nothing is downloaded.
+    """
+    from stremn.compat import ensure_torchvision
+
+    ensure_torchvision()
+    from huggingface_hub import try_to_load_from_cache
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name)
+    places: list[object] = []
+    if config is not None and config.hf_hub_id:
+        places += [try_to_load_from_cache(config.hf_hub_id, file) for file in WEIGHT_FILES]
+    if config is not None and config.url:
+        places.append(str(Path(torch.hub.get_dir()) / "checkpoints" / Path(str(config.url)).name))
+    found = [place for place in places if isinstance(place, str) and Path(place).is_file()]
+    return found[0] if found else "not in timm's cache (downloaded by the profile paper, pretrained: true)"

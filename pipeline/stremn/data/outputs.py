@@ -1,0 +1,60 @@
+"""An output folder that is complete or not there."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stremn.data.files import replacing
+from stremn.errors import InputError
+
+
+def check_output(out: Path | str, ours: Collection[str], *, overwrite: bool) -> None:
+    """Refuse an output folder that holds something.
+
+    Args:
+        out: the folder; it need not exist.
+        ours: names that an earlier run writes into it.
+        overwrite: accept earlier results, and nothing else: what is not ours is never removed.
+
+    Raises:
+        InputError: a file of that name, or a folder that is not empty.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"expected a folder for the results at {out}, found a file; choose another --out")
+    found = sorted(p.name for p in out.iterdir()) if out.exists() else []
+    foreign = [name for name in found if name not in ours]
+    if found and not overwrite:
+        raise InputError(
+            f"expected a new or empty folder {out}, found {found[0]} in it; add --overwrite to replace it"
+        )
+    if foreign:
+        raise InputError(f"expected only earlier results in {out}, found {foreign[0]}; choose another --out")
+
+
+@contextmanager
+def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """A scratch folder beside ``out`` that becomes ``out`` on success; on failure nothing stays behind.
+
+    Missing parent folders are made, and removed again on failure. See ``check_output`` for the arguments.
+    """
+    check_output(out, ours, overwrite=overwrite)
+    out = Path(out).resolve()
+    made = [parent for parent in out.parents if not parent.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"expected to make the folder {out.parent}, could not: {error.strerror}") from None
+    done = False
+    try:
+        with replacing(out) as scratch:
+            try:
+                scratch.mkdir()
+            except OSError as error:
+                raise InputError(f"expected to write beside {out}, could not: {error.strerror}") from None
+            yield scratch
+        done = True
+    finally:
+        if not done:
+            for parent in made:
+                parent.rmdir()

@@ -1,0 +1,34 @@
+"""Short hashes of what a result depends on: values, files, source code."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1 << 20  # bytes read at a time
+LENGTH = 16  # hexadecimal digits kept
+
+
+def of_values(*parts: Any) -> str:
+    """Hash of plain data; the order of keys in a dict does not matter."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def of_file(path: Path) -> str:
+    """Hash of a file's content; the empty text where there is no file."""
+    if not path.is_file():
+        return ""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()[:LENGTH]
+
+
+def of_source(rooms: Iterable[str]) -> str:
+    """Hash of the package's own source in ``rooms`` (folders such as ``memory``)."""
+    package = Path(__file__).parent
+    files = sorted(path for room in rooms for path in (package / room).rglob("*.py"))
+    return of_values([(path.relative_to(package).as_posix(), of_file(path)) for path in files])

@@ -1,0 +1,287 @@
+"""The command line: complete outputs, one clear line for bad input, nothing half-written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import stremn
+from stremn.cli import main
+from stremn.data.clips import read_image, read_mask, write_mask
+from stremn.data.video import VideoWriter, open_frames
+from stremn.memory import POLICIES
+from stremn.models.checkpoints import save_model
+from stremn.models.predictor import VideoPredictor
+from stremn.models.stremn import STReMN
+from stremn.run import STAGES
+from stremn.tasks.segment_video import default_size, working_size
+
+FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
+PREDICTOR = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
+HEIGHT, WIDTH, LENGTH = 40, 50, 7
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "segment.safetensors"
+    save_model(path, STReMN(**FIELDS), {"system": "stremn", "fields": FIELDS})  # type: ignore[arg-type]
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "predict.safetensors"
+    meta = {"system": "stremn", "fields": PREDICTOR, "default_size": 32}
+    save_model(path, VideoPredictor(**PREDICTOR), meta)  # type: ignore[arg-type]
+    return path
+
+
+def frames() -> list[np.ndarray]:
+    noise = np.random.default_rng(0).integers(0, 255, (5, 6, 3), np.uint8)
+    still = np.asarray(Image.fromarray(noise).resize((WIDTH, HEIGHT)))
+    return [np.roll(still, 2 * t, axis=1) for t in range(LENGTH)]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder ``in`` of frames, ``video.mp4`` of the same, ``mask.png`` with two objects, ids 2 and 5."""
+    (tmp_path / "in").mkdir()
+    with VideoWriter(tmp_path / "video.mp4", 10) as video:
+        for number, frame in enumerate(frames()):
+            Image.fromarray(frame).save(
+                tmp_path / "in" / f"shot_{number + 8}.png"
+            )  # 8, 9, 10, …: natural order
+            video.write(frame)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[5:20, 5:20], mask[20:35, 25:45] = 2, 5
+    write_mask(tmp_path / "mask.png", mask)
+    return tmp_path
+
+
+def segment(place: Path, weights: Path, *more: str, video: str = "in", mask: str = "mask.png") -> list[str]:
+    arguments = ["segment", str(place / video), "--mask", str(place / mask), "--out", str(place / "out")]
+    return [*arguments, "--checkpoint", str(weights), *more]
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str], place: Path) -> str:
+    """Run, expect bad input, and return the one line that tells it."""
+    before = sorted(p for p in place.rglob("*"))
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: ") and shown.err.count("\n") == 1
+    assert sorted(p for p in place.rglob("*")) == before  # nothing half-written
+    return shown.err
+
+
+@pytest.mark.parametrize("video", ["in", "video.mp4"])
+def test_segment_writes_everything(
+    place: Path, weights: Path, video: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p.name for p in place.iterdir()}
+    assert main(segment(place, weights, "--slots", "3", "--size", "32", video=video)) == 0
+    assert f"{LENGTH} frames" in capsys.readouterr().out
+    out = place / "out"
+    assert {p.name for p in place.iterdir()} == {*before, "out"}
+    assert {p.name for p in out.iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    stems = [f"shot_{t + 8}" if video == "in" else f"{t:05d}" for t in range(LENGTH)]
+    assert {p.name for p in (out / "masks").iterdir()} == {f"{s}.png" for s in stems}
+    masks = [read_mask(out / "masks" / f"{s}.png") for s in stems]
+    assert {m.shape for m in masks} == {(HEIGHT, WIDTH)}
+    assert set(np.unique(np.stack(masks)).tolist()) <= {0, 2, 5}
+    given = read_mask(place / "mask.png")
+    assert (masks[0] == given).mean() > 0.95  # the first frame's mask is the given one, but for the resizing
+    overlay = open_frames(out / "overlay.mp4")
+    assert (overlay.size, len(list(overlay))) == ((HEIGHT, WIDTH), LENGTH)
+    trace = json.loads((out / "trace.json").read_text())
+    assert [step["frame"] for step in trace["steps"]] == [*range(LENGTH)]
+    assert max(len(step["held"]) for step in trace["steps"]) == 3
+    assert trace["about"] == {
+        "video": video,
+        "frames": LENGTH,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "size": 32,
+        "system": "stremn",
+        "policy": "learned",
+        "slots": 3,
+        "objects": [2, 5],
+    }
+
+
+def test_segment_is_the_stream(place: Path, weights: Path) -> None:
+    assert main(segment(place, weights, "--policy", "every_n", "--every", "2")) == 0
+    stream = stremn.open_stream(checkpoint=weights, policy="every_n", every=2)
+    mask = read_mask(place / "mask.png")
+    for number in range(LENGTH):
+        frame = read_image(place / "in" / f"shot_{number + 8}.png")
+        ids = stream.ids(stream.step(frame, mask if number == 0 else None))
+        np.testing.assert_array_equal(read_mask(place / "out" / "masks" / f"shot_{number + 8}.png"), ids)
+
+
+def test_segment_tells_bad_input_in_one_line(
+    place: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def message(*more: str, video: str = "in", mask: str = "mask.png") -> str:
+        return fails(segment(place, weights, *more, video=video, mask=mask), capsys, place)
+
+    given = read_mask(place / "mask.png")
+    write_mask(place / "small.png", given[:-2])
+    write_mask(place / "empty.png", given * 0)
+    (place / "text.mp4").write_text("no video")
+    assert "nothing there" in message(video="absent.mp4")
+    assert "text.mp4" in message(video="text.mp4")
+    assert "no such file" in message(mask="absent.png")
+    assert "50x40" in message(mask="small.png") and "50x38" in message(mask="small.png")
+    assert "only background" in message(mask="empty.png")
+    assert "at most 1 object(s) as declared, found 2" in message("--objects", "1")
+    assert "did you mean 'learned'" in message("--policy", "lerned")
+    assert "nowhere" in message("--device", "nowhere")
+    damaged = place / "in" / "shot_11.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert "shot_11.png" in message()
+    arguments = segment(place, place / "absent.safetensors")
+    assert "absent.safetensors" in fails(arguments, capsys, place)
+
+
+def test_results_are_replaced_only_on_demand(
+    place: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "out").mkdir()
+    assert main(segment(place, weights)) == 0  # an empty folder is no obstacle
+    capsys.readouterr()
+    assert "--overwrite" in fails(segment(place, weights), capsys, place)
+    assert main(segment(place, weights, "--overwrite", video="video.mp4")) == 0
+    assert len(list((place / "out" / "masks").iterdir())) == LENGTH
+    assert (place / "out" / "masks" / "00000.png").is_file()
+    capsys.readouterr()
+    over_input = [*segment(place, weights, "--overwrite"), "--out", str(place / "in")]
+    assert "only earlier results" in fails(over_input, capsys, place)  # what is not ours is never removed
+
+
+def test_size_is_the_checkpoints_and_never_above_the_frames(place: Path) -> None:
+    source = open_frames(place / "in")
+    assert default_size({}) is None and default_size({"default_size": 96}) == 96
+    assert working_size(source, {}) == HEIGHT
+    assert working_size(source, {"default_size": 32}) == 32
+    assert working_size(source, {"default_size": 32}, 36) == 36
+    assert working_size(source, {}, 999) == HEIGHT
+
+
+def test_interrupt_leaves_nothing(place: Path, weights: Path) -> None:
+    with VideoWriter(place / "long.mp4") as video:
+        for _ in range(60):
+            for frame in frames():
+                video.write(frame)
+    arguments = [sys.executable, "-m", "stremn.cli", *segment(place, weights, video="long.mp4")]
+    before = set(place.iterdir())
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    deadline = time.monotonic() + 120
+    while not list(place.glob(".out.*/masks/*")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in error
+    assert set(place.iterdir()) == before
+
+
+def test_predict_writes_frames_and_a_strip(
+    place: Path, predictor: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(place / "in"), "--out", str(place / "out"), "--checkpoint", str(predictor)]
+    assert main([*arguments, "--observed", "4", "--frames", "5", "--start", "1"]) == 0
+    assert "predicted 5 to 9" in capsys.readouterr().out
+    assert {p.name for p in (place / "out").iterdir()} == {"predicted", "strip.png", "trace.json"}
+    assert {p.name for p in (place / "out" / "predicted").iterdir()} == {f"0000{t}.png" for t in range(5, 10)}
+    with Image.open(place / "out" / "predicted" / "00005.png") as picture:
+        assert (picture.mode, picture.size) == ("L", (32, 32))
+    assert "--overwrite" in fails(arguments, capsys, place)
+
+
+def test_predict_tells_bad_input_in_one_line(
+    place: Path,
+    weights: Path,
+    predictor: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stremn.tasks.open.files", lambda _: place)  # no weights come with the package
+    base = ["predict", str(place / "in"), "--out", str(place / "out")]
+    assert "--checkpoint" in fails(base, capsys, place)
+    assert "predictor" in fails([*base, "--checkpoint", str(weights)], capsys, place)
+    few = [*base, "--checkpoint", str(predictor), "--observed", "9"]
+    assert "at least 9 frames" in fails(few, capsys, place)
+
+
+def test_help_is_quick_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        "import sys; from stremn.cli import main; code = main(['segment', '--help']); "
+        "assert not {'torch', 'numpy', 'av'} & set(sys.modules); sys.exit(code)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(), stdout=subprocess.DEVNULL)
+    text = help_of("segment", capsys)
+    assert all(name in text for name in POLICIES)
+    assert all(name in help_of("run", capsys) for name in STAGES)
+    assert main(["--version"]) == 0 and stremn.__version__ in capsys.readouterr().out
+
+
+def test_run_and_info(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def run_stage(stage: str, profile: str) -> Path:
+        seen.append((stage, profile))
+        return tmp_path
+
+    monkeypatch.setattr("stremn.run.run_stage", run_stage)
+    assert main(["run", "cost", "--profile", "tiny"]) == 0
+    assert seen == [("cost", "tiny")] and str(tmp_path) in capsys.readouterr().out
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("CUDA", torch.__version__, "segmentation", "LPIPS", "resnet50_gn"))
+    assert main(["segment"]) == 2  # usage errors, too
+
+
+def test_a_bug_shows_its_traceback(place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stremn.tasks.segment_video.draw_overlay", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(segment(place, weights))
+    assert not (place / "out").exists() and not list(place.glob(".out*"))
+
+
+def test_real_video(tmp_path: Path, weights: Path) -> None:
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    davis = Path(os.environ.get("STREMN_SHARED_DATA", beside)) / "DAVIS"
+    if not davis.is_dir():
+        pytest.skip(f"needs DAVIS in {davis.parent}; set STREMN_SHARED_DATA to the folder that holds it")
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        name = f"{number:05d}.jpg"
+        (tmp_path / "in" / name).symlink_to(davis / "JPEGImages" / "480p" / "dog" / name)
+    (tmp_path / "mask.png").symlink_to(davis / "Annotations" / "480p" / "dog" / "00000.png")
+    assert main(segment(tmp_path, weights, "--objects", "1")) == 0
+    first = read_mask(tmp_path / "out" / "masks" / "00000.png")
+    given = read_mask(tmp_path / "mask.png")
+    assert ((first == 1) & (given == 1)).sum() / ((first == 1) | (given == 1)).sum() > 0.95
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 5
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([command, "--help"]) == 0
+    return "".join(capsys.readouterr().out.split()).replace("│", "")

@@ -1,0 +1,131 @@
+"""The real graph, end to end, with tiny parameters, in a copy of the repository."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stremn.run import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ("dvc.yaml", "params.yaml", "notebooks", "pipeline", ".dvcignore")
+TRAINING = {"pretrain", "finetune", "train_prediction"}
+
+
+class Copy:
+    """A copy of the repository whose root graph is the profile ``tiny``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in KEPT:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(
+                    source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+                )
+            else:
+                shutil.copy(source, folder / name)
+        graph = folder / "dvc.yaml"
+        text = graph.read_text(encoding="utf-8")
+        graph.write_text(
+            text.replace("profile: demo", "profile: tiny").replace("data/runs/demo/", "data/runs/tiny/")
+        )
+        self("dvc", "init", "--no-scm", "--quiet")
+        self("dvc", "config", "core.analytics", "false")
+
+    def __call__(self, *command: str) -> str:
+        """Run a program of this environment in the copy, on the copy's package; its output."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+        env["PYTHONPATH"] = str(self.folder / "pipeline")
+        env["OMP_NUM_THREADS"] = "1"
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout[-4000:]}"
+        return done.stdout
+
+    def changed(self) -> set[str]:
+        """Stages that ``dvc repro`` would consider."""
+        return set(json.loads(self("dvc", "status", "--json")))
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The graph, run once."""
+    made = Copy(tmp_path_factory.mktemp("copy"))
+    made("dvc", "repro")
+    return made
+
+
+def test_every_stage_left_its_notebook_and_numbers(copy: Copy) -> None:
+    runs = copy.folder / "data" / "runs" / "tiny"
+    assert {p.name for p in runs.iterdir()} == set(STAGES) - {"data"}
+    for stage in STAGES:
+        out = copy.folder / "data" / "prepared" / "tiny" if stage == "data" else runs / stage
+        executed = json.loads((out / "notebook.ipynb").read_text(encoding="utf-8"))
+        code = [c for c in executed["cells"] if c["cell_type"] == "code"]
+        assert all(c["execution_count"] for c in code if c["source"])
+        json.loads(
+            (out / "metrics.json").read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(name)
+        )
+    page = (runs / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Table 1" in page and "Table 2" in page and "Table 5" in page
+    assert "<img" in page and not any(f"{tag}='http" in page for tag in ("src", "href"))
+    assert not any((copy.folder / "data" / "runs" / ".resume").iterdir())
+
+
+def test_a_second_run_does_nothing(copy: Copy) -> None:
+    assert copy.changed() == set()
+    assert "Running stage" not in copy("dvc", "repro")
+
+
+def test_metrics_and_plots_show(copy: Copy) -> None:
+    shown = json.loads(copy("dvc", "metrics", "show", "--json"))
+    (files,) = [form["data"] for form in shown.values()]
+    assert {Path(name).parent.name for name in files} == set(STAGES) - {"data"}
+    copy("dvc", "plots", "show", "-o", "plots")
+    assert list((copy.folder / "plots").rglob("*.png"))
+
+
+def test_every_stage_has_its_mlflow_run(copy: Copy) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{copy.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.data.tags["stage"] for run in runs} == set(STAGES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    parameters = yaml.safe_load((copy.folder / "params.yaml").read_text())["tiny"]
+    trained = next(run for run in runs if run.data.tags["stage"] == "pretrain")
+    assert trained.data.params["plan.steps"] == str(parameters["pretrain"]["plan"]["steps"])
+    assert {m.step for m in client.get_metric_history(trained.info.run_id, "loss")} >= {1, 2, 3}
+
+
+def test_editing_the_analysis_retrains_nothing(copy: Copy) -> None:
+    style = copy.folder / "pipeline" / "stremn" / "analysis" / "style.py"
+    before = style.read_text(encoding="utf-8")
+    style.write_text(before + "\n# edited\n")
+    changed = copy.changed()
+    style.write_text(before)
+    assert changed and not changed & (TRAINING | {"data"})
+
+
+def test_editing_the_memory_retrains(copy: Copy) -> None:
+    write = copy.folder / "pipeline" / "stremn" / "memory" / "write.py"
+    before = write.read_text(encoding="utf-8")
+    write.write_text(before + "\n# edited\n")
+    changed = copy.changed()
+    write.write_text(before)
+    assert changed >= TRAINING and "data" not in changed

@@ -1,0 +1,326 @@
+"""The pipeline's plumbing: settings, the runner, stages' outputs, MLflow."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from mlflow import MlflowClient
+from papermill.exceptions import PapermillExecutionError
+
+from stremn import device, fingerprint, paths, tracking
+from stremn.errors import InputError
+from stremn.run import run_stage
+from stremn.settings import Settings
+from stremn.stages import base
+from stremn.training.loop import Plan
+
+OPEN = (
+    "from stremn.stages import cost\nfrom stremn.stages.base import open_stage\n"
+    "stage = open_stage('cost', cost.Parameters, profile, settings)"
+)
+
+
+class Inner(Settings):
+    """Nested settings."""
+
+    steps: int = 1
+
+
+class Outer(Settings):
+    """Settings with settings inside."""
+
+    learning_rate: float = 0.1
+    device: str = "cpu"
+    plan: Inner = Inner()
+
+
+class Training(Settings):
+    """Parameters of a stage that trains."""
+
+    plan: Plan = Plan(steps=1)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({"learning_rat": 1}, ["unknown key 'learning_rat'", "'learning_rate'", "here"]),
+        ({"plan": {"step": 1}}, ["unknown key 'plan.step'", "'steps'"]),
+        ({"zzz": 1}, ["unknown key 'zzz'"]),
+        ({"plan": {"steps": "many"}}, ["plan.steps", "'many'"]),
+    ],
+)
+def test_settings_name_the_key_and_the_nearest_one(block: dict, words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        Outer.parse(block, "here")
+    assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Outer().learning_rate = 2.0  # type: ignore[misc]
+
+
+def test_an_exponent_without_a_point_is_read_as_a_number() -> None:
+    assert Outer.parse({"learning_rate": "1e-4"}, "here").learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("profile", "stage", "text", "words"),
+    [
+        ("dem", "cost", "demo: {cost: {}}", "expected a profile of demo"),
+        ("demo", "cost", "demo: {data: {}}", "demo.cost"),
+        ("demo", "cost", "demo: {cost: [", "expected YAML"),
+    ],
+)
+def test_a_missing_block_is_an_input_error(
+    tmp_path: Path, profile: str, stage: str, text: str, words: str
+) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        base.read_block(tmp_path, profile, stage)
+
+
+# --- paths, fingerprints, devices
+
+
+def test_the_root_is_found_from_below_and_missed_outside(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert paths.find_root(below) == tmp_path
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        paths.find_root(tmp_path.parent)
+
+
+def test_a_queued_experiment_logs_to_the_real_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx"
+    copy.mkdir(parents=True)
+    assert paths.store_root(copy) == tmp_path
+    assert tracking.store(copy) == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    assert tracking.store(copy) == "http://elsewhere"
+
+
+def test_fingerprints_see_values_files_and_source(tmp_path: Path) -> None:
+    assert fingerprint.of_values({"a": 1, "b": 2}) == fingerprint.of_values({"b": 2, "a": 1})
+    assert fingerprint.of_values({"a": 1}) != fingerprint.of_values({"a": 2})
+    file = tmp_path / "f"
+    assert fingerprint.of_file(file) == ""
+    file.write_text("x")
+    before = fingerprint.of_file(file)
+    file.write_text("y")
+    assert fingerprint.of_file(file) != before
+    assert fingerprint.of_source(["ops"]) != fingerprint.of_source(["ops", "memory"])
+
+
+def test_a_device_that_is_not_here_is_an_input_error() -> None:
+    assert device.choose("cpu") == "cpu"
+    assert device.choose("auto") in ("cpu", "cuda", "mps")
+    with pytest.raises(InputError, match="'gpu'"):
+        device.choose("gpu")
+    with pytest.raises(InputError, match="cuda:99"):
+        device.choose("cuda:99")
+    assert device.describe()["versions"]["torch"] == torch.__version__
+
+
+# --- stages
+
+
+def _stage(root: Path, parameters: Settings, *, out: str = "out") -> base.Stage:
+    (root / out).mkdir(exist_ok=True)
+    return base.Stage("finetune", "demo", parameters, root / out, root)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_progress_is_only_continued_by_the_same_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = paths.output(tmp_path, "demo", "data") / "manifest.json"
+    weights = paths.output(tmp_path, "demo", "pretrain") / "model.safetensors"
+    _write(manifest, "{}")
+    _write(weights, "w")
+
+    def where(steps: int = 1) -> Path:
+        stage = _stage(tmp_path, Training(plan=Plan(steps=steps)))
+        stage.inputs("pretrain")
+        return stage.resume_dir
+
+    first = where()
+    assert where() == first != where(steps=2)
+    _write(weights, "other weights")
+    assert where() != first
+    _write(weights, "w")
+    _write(manifest, '{"seed": 1}')
+    assert where() != first
+    _write(manifest, "{}")
+    assert where() == first
+    monkeypatch.setattr(fingerprint, "of_source", lambda rooms: "edited")
+    assert where() != first
+
+
+def test_closing_a_stage_that_trained_forgets_its_progress(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, Training())
+    _write(stage.resume_dir / "progress.pt", "p")
+    stage.close()
+    assert not stage.resume_dir.exists()
+
+
+def test_what_could_not_be_computed_is_null(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, Outer())
+    stage.metrics({"a.lpips": None, "a.psnr": 20.0, "b": math.nan}, {"a.lpips": "no weights"})
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found == {"a": {"lpips": None, "psnr": 20.0}, "b": None}
+
+
+def test_a_missing_input_names_the_stage_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="pretrain"):
+        _stage(tmp_path, Outer()).inputs("pretrain")
+
+
+def test_a_notebook_by_hand_reads_params_and_writes_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_text("demo: {cost: {learning_rate: 0.5, device: auto}}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(base.OUT, raising=False)
+    stage = base.open_stage("cost", Outer, "demo", {})
+    assert stage.parameters.learning_rate == 0.5
+    assert stage.parameters.device == device.choose("auto")
+    assert stage.out == tmp_path / "data" / "runs" / "interactive" / "demo" / "cost"
+
+
+# --- the runner
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory):
+    """A repository with one stage's block; its MLflow store is its own."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params.yaml").write_text("demo:\n  cost: {slots: 3}\nbad:\n  cost: {slot: 3}\n")
+    before = os.environ.pop("MLFLOW_TRACKING_URI", None)
+    yield folder
+    if before is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def _last_run(project: Path):
+    client = MlflowClient(tracking.store(project))
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return client, client.search_runs(experiments, order_by=["attributes.start_time DESC"])[0]
+
+
+def _out(project: Path) -> Path:
+    return paths.output(project, "demo", "cost")
+
+
+def test_a_stage_that_ends_well(project: Path, write_notebook) -> None:
+    write_notebook(
+        project / "notebooks" / "08_cost.ipynb",
+        OPEN,
+        "stage.log(1, {'loss': 2.0})\nstage.log(2, {'loss': 1.0})\nstage.metrics({'x': 3.0, 'y': None})",
+        "import sys\n(stage.out / 'which.txt').write_text(sys.executable)\nprint('streamed')\nstage.close()",
+    )
+    out = run_stage("cost", "demo", project)
+    assert out == _out(project)
+    assert (out / "which.txt").read_text() == sys.executable
+    assert [p.name for p in out.parent.iterdir()] == ["cost"]
+    executed = nbformat.read(out / "notebook.ipynb", 4)
+    assert any("injected-parameters" in c.metadata.get("tags", []) for c in executed.cells)
+    client, run = _last_run(project)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["slots"] == "3"
+    assert run.data.metrics["x"] == 3.0
+    assert "missing.y" in run.data.tags
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [(m.step, m.value) for m in history] == [(1, 2.0), (2, 1.0)]
+    assert "notebook.ipynb" in [f.path for f in client.list_artifacts(run.info.run_id)]
+    assert "MLFLOW_RUN_ID" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("from stremn.errors import InputError\nraise InputError('expected a, found b')", InputError),
+        ("1 / 0", PapermillExecutionError),
+    ],
+)
+def test_a_stage_that_fails_keeps_its_notebook_and_the_earlier_output(
+    project: Path, write_notebook, cell: str, expected: type[Exception]
+) -> None:
+    _write(_out(project) / "earlier.txt", "kept")
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, cell)
+    with pytest.raises(expected) as error:
+        run_stage("cost", "demo", project)
+    if expected is InputError:
+        assert str(error.value) == "expected a, found b"
+    assert (_out(project) / "earlier.txt").is_file()
+    failed = _out(project).parent / "cost.failed.ipynb"
+    assert failed.is_file()
+    assert sorted(p.name for p in failed.parent.iterdir()) == ["cost", "cost.failed.ipynb"]
+    client, run = _last_run(project)
+    assert run.info.status == "FAILED"
+    assert failed.name in [f.path for f in client.list_artifacts(run.info.run_id)]
+    failed.unlink()
+
+
+@pytest.mark.parametrize(
+    "head", ['profile: str = ""', 'profile = ""\nsettings = {}\nmore = 1', "settings = {}"]
+)
+def test_a_notebook_with_other_parameters_is_refused(project: Path, write_notebook, head: str) -> None:
+    write_notebook(project / "notebooks" / "08_cost.ipynb", "1", head=head)
+    with pytest.raises(InputError, match="parameters cell"):
+        run_stage("cost", "demo", project)
+
+
+def test_unknown_names_are_refused_before_anything_runs(project: Path, write_notebook) -> None:
+    write_notebook(project / "notebooks" / "08_cost.ipynb", "1 / 0")
+    with pytest.raises(InputError, match="expected a stage of"):
+        run_stage("costs", "demo", project)
+    with pytest.raises(InputError, match="did you mean 'slots'"):
+        run_stage("cost", "bad", project)
+    with pytest.raises(InputError, match="notebooks/0N_memory"):
+        run_stage("memory", "demo", project)
+
+
+def test_ctrl_c_stops_the_stage_and_its_kernel(project: Path, write_notebook) -> None:
+    mark = project / "kernel.pid"
+    mark.unlink(missing_ok=True)
+    cell = (
+        f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(300)"
+    )
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, cell)
+    code = "import sys, pathlib, stremn.run as r; r.run_stage('cost', 'demo', pathlib.Path(sys.argv[1]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(project)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 90
+    while not (mark.is_file() and mark.read_text()) and time.monotonic() < until:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+    assert not list(_out(project).parent.glob(".*"))
+    assert _last_run(project)[1].info.status == "KILLED"
