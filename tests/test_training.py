@@ -69,7 +69,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "progress.pt").write_bytes(b"\x80\x04K\x01.")
-    with pytest.raises(InputError, match="progress.pt"):
+    with pytest.raises(InputError, match=r"progress\.pt"):
         fit(fresh(), batches, loss, PLAN, resume_dir=tmp_path)
 
 

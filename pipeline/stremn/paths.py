@@ -43,7 +43,7 @@ def output(root: Path, profile: str, stage: str) -> Path:
 
 
 def resume(root: Path, key: str) -> Path:
-    """Resumable checkpoints, outside of every stage's outputs, in a folder named after parameters and data."""
+    """Resumable checkpoints, outside of every stage's outputs, in a folder named by ``key``."""
     return store_root(root) / "data" / "runs" / ".resume" / key
 
 

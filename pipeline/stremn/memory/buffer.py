@@ -51,9 +51,7 @@ class MemoryBuffer:
             return
         self._used = max(self._used, int(torch.where(stored > 0, slot, -1).max()) + 1)
         if not self._room or self._used > self._room["frame_index"].shape[2]:
-            old = {k: v for k, v in self._room.items()} or {
-                k: v[:, :, None][:, :, :0] for k, v in new.items()
-            }
+            old = dict(self._room) or {k: v[:, :, None][:, :, :0] for k, v in new.items()}
             self._reserve(max(self.policy.slots or 0, 2 * (self._used - 1), 2), old)
         self._size = (template.value.shape[-2], template.value.shape[-1])
         clip, row = (stored > 0).nonzero(as_tuple=True)

@@ -183,7 +183,7 @@ def random_select(incoming: Incoming) -> Tensor:
 
 
 def most_similar(incoming: Incoming) -> Tensor:
-    """Rule F: the template most like the newest, Eq. 1 on the read keys (which need no training of their own)."""
+    """Rule F: the template most like the newest, by Eq. 1 on the read keys, trained or not."""
     return _best(incoming.similarity("keys"), incoming.evictable)
 
 

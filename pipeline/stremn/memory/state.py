@@ -1,6 +1,7 @@
 """What the memory holds, as a value.
 
-Letters: B clips, O objects, G key groups (1 or O), K slots in use, N = h·w positions, C channels, h w feature map.
+Letters: B clips, O objects, G key groups (1 or O), K slots in use, N = h·w positions, C channels,
+h w feature map.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Writing a template into the memory (STReMN Eq. 4, Sec. 3.2).
 
-Letters: B clips, O objects, D decision rows (1 or O), G key groups, K slots, S slots plus a free one, N positions.
+Letters: B clips, O objects, D decision rows (1 or O), G key groups, K slots, S slots plus a free one,
+N positions.
 """
 
 import torch

@@ -5,6 +5,7 @@ Letters: B images, H W pixels, C channels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class BackboneEntry:
     """A backbone by name: timm's name (None: ours), its keyword arguments, strides and channels of its maps."""
 
     timm_name: str | None
-    options: dict[str, object]
+    options: dict[str, Any]
     strides: tuple[int, int, int]
     channels: tuple[int, int, int]
 

@@ -102,7 +102,7 @@ class STReMN(nn.Module):
         images = query.frames[:, None].expand(-1, objects, -1, -1, -1)
         stacked = torch.cat([images, masks_BOHW[:, :, None], others(masks_BOHW)[:, :, None]], 2)
         feature = self.memory_encoder(stacked.flatten(0, 1))[-1]
-        if self.memory_key is None:
+        if self.memory_key is None:  # noqa: SIM108
             key = query.key[:, None]
         else:
             key = self.memory_key(feature).unflatten(0, (batch, objects))

@@ -57,7 +57,7 @@ class VOSNetwork(Protocol):
         ...
 
     def encode_memory(self, query: Query, masks_BOHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Key (B, G, Ck, h, w), value (B, O, Cv, h, w) and update key (B, O, Cu, h, w) of a segmented frame."""
+        """Key (B, G, Ck, h, w), value (B, O, Cv, h, w), update key (B, O, Cu, h, w) of a frame."""
         ...
 
     def decode(self, query: Query, read_BOChw: Tensor) -> Tensor:

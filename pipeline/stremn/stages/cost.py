@@ -66,7 +66,7 @@ def summarise(stage: Stage[Parameters], found: dict[str, Cost]) -> dict[str, Any
     """Cost at each length, and whether it grows; written to ``cost.json``."""
     p = stage.parameters
     systems = {rule: _at_lengths(cost, p.lengths, p.window) for rule, cost in found.items()}
-    metrics = {}
+    metrics: dict[str, float] = {}
     for rule, cost in found.items():
         metrics |= {f"{rule}.{name}": value for name, value in growth(cost).items()}
     (stage.out / "cost.json").write_text(

@@ -1,4 +1,4 @@
-"""Stage 4: segment the unseen test clips with every rule, and score what was saved (STReMN Tables 1 and 2)."""
+"""Stage 4: segment unseen clips with every rule, and score what was saved (STReMN Tables 1 and 2)."""
 
 import json
 from pathlib import Path

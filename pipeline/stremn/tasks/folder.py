@@ -56,8 +56,14 @@ def segment_folder(
             recorder = Trace() if trace else None
             generator = torch.Generator(device).manual_seed(seed * 1_000_003 + sum(map(ord, names[0])))
             with torch.inference_mode():
-                result = rollout(  # type: ignore[arg-type]
-                    network, images, masks, group[0].objects, policy, generator=generator, trace=recorder
+                result = rollout(
+                    network,  # type: ignore[arg-type]
+                    images,
+                    masks,
+                    group[0].objects,
+                    policy,
+                    generator=generator,
+                    trace=recorder,
                 )
             for row, name in enumerate(names):
                 if out is not None:

@@ -86,7 +86,7 @@ class Stream:
         new = [i for i in given_ids if i not in self.object_ids]
         height, width = frame.shape[:2]
         small = self._resized(image, "bilinear")
-        pad = padding(*small.shape[-2:], self.network.stride)
+        pad = padding(small.shape[-2], small.shape[-1], self.network.stride)
         query = self.network.encode_query(F.pad(small, pad))
         known = torch.tensor([[True] * len(self.object_ids) + [False] * len(new)], device=self.device)
         self.object_ids += new

@@ -115,7 +115,7 @@ def rollout(
 
     With gradients enabled the memory is a value; without, it is written in place.
     """
-    pad = padding(*frames_BT3HW.shape[-2:], network.stride)
+    pad = padding(frames_BT3HW.shape[-2], frames_BT3HW.shape[-1], network.stride)
     frames = F.pad(frames_BT3HW, pad)
     masks = F.pad(masks_BTHW, pad)
     length = frames.shape[1]
