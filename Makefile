@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 export DO_NOT_TRACK := true
 
-.PHONY: repro test checkpoint lint types format lab mlflow report clean
+.PHONY: repro test lint types format lab mlflow report clean
 
 repro: $(STAMP)  ## data, training, evaluation, report of the demo profile
 	@echo "The demo: about 15 minutes on 2 cores, below 6 GB of memory. Ctrl-C stops, the same command goes on."
@@ -23,9 +23,6 @@ test: $(STAMP)  ## linter, types, tests
 	ruff format --check .
 	mypy
 	pytest
-
-checkpoint: $(STAMP)  ## train the checkpoint that comes with the package again (about an hour on a CPU)
-	dvc repro profiles/shipped/dvc.yaml
 
 lint: $(STAMP)
 	ruff check .

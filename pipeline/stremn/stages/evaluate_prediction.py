@@ -64,14 +64,14 @@ def predict(stage: Stage[Parameters]) -> tuple[list[str], np.ndarray, dict[str, 
 def score(
     stage: Stage[Parameters], names: list[str], frames: np.ndarray, systems: dict[str, np.ndarray]
 ) -> dict[str, dict[str, PredictionScores]]:
-    """Every convention's metrics of every system; the bootstrap draws whole videos, not windows."""
+    """Every convention's metrics of every system; the bootstrap draws whole people, not windows."""
     p = stage.parameters
-    truth, videos = frames[:, p.observed :], [name.split("@")[0] for name in names]
+    truth, people = frames[:, p.observed :], [name.split("_")[0] for name in names]
     lpips, reason = load_lpips(from_environment=os.environ.get(ALEXNET), device=p.device)
     found = {
         convention: {
             name: score_prediction(
-                predicted, truth, convention, lpips, lpips_reason=reason, groups=videos, seed=p.seed
+                predicted, truth, convention, lpips, lpips_reason=reason, groups=people, seed=p.seed
             )
             for name, predicted in systems.items()
         }
@@ -79,14 +79,14 @@ def score(
     }
     form = {c: {s: scores.to_dict() for s, scores in by.items()} for c, by in found.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
-    stage.metrics(
-        {
-            f"{'stremn' if s == MODEL else 'copy'}.{c}.{metric}": value
-            for c, by in found.items()
-            for s, scores in by.items()
-            for metric, value in scores.mean.items()
-        }
-    )
+    values: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+    for convention, by in found.items():
+        for system, scores in by.items():
+            key = f"{'stremn' if system == MODEL else 'copy'}.{convention}"
+            values |= {f"{key}.{metric}": value for metric, value in scores.mean.items()}
+            reasons |= {f"{key}.{metric}": reason for metric, reason in scores.reasons.items()}
+    stage.metrics(values, reasons)
     return found
 
 
