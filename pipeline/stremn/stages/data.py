@@ -60,7 +60,7 @@ def summarise(stage: Stage[Parameters]) -> pd.DataFrame:
                 "items": len(clips),
                 "frames": int(sum(len(m) for m in masks)),
                 "size": "×".join(map(str, masks[0].shape[1:])),
-                "objects": int(sum(m.max() for m in masks)),
+                "objects": sum(int(m.max()) for m in masks),
                 "area of objects": float(np.mean([(m > 0).mean() for m in masks])),
             }
         )
