@@ -96,7 +96,9 @@ def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure
     p = stage.parameters
     trained = {"train_prediction": p.model_dump(mode="json")}
     save_model(
-        stage.out / "model.safetensors", model, {"system": p.system, "fields": p.fields, "trained": trained}
+        stage.out / "model.safetensors",
+        model,
+        {"system": p.system, "task": "prediction", "fields": p.fields, "trained": trained},
     )
     stage.metrics(
         {

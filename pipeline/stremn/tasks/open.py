@@ -7,7 +7,7 @@ import torch
 
 from stremn.errors import InputError
 from stremn.memory import make_policy
-from stremn.models.checkpoints import load_model
+from stremn.models.checkpoints import load_model, read_meta
 from stremn.models.registry import SYSTEMS
 from stremn.tasks.stream import Stream
 
@@ -73,7 +73,9 @@ def open_stream(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"expected a CUDA device for device={device!r}, found none; use device='cpu'")
     path = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
+    meta = read_meta(path)
+    if meta["system"] != system or meta.get("task", "segmentation") != "segmentation":
+        found = f"{meta['system']!r} for {meta.get('task', 'segmentation')}"
+        raise InputError(f"expected weights of system {system!r} for segmentation in {path}, found {found}")
     network, meta = load_model(path)
-    if meta["system"] != system:
-        raise InputError(f"expected weights of system {system!r} in {path}, found {meta['system']!r}")
     return Stream(network, rule, meta, device=device, size=size, trace=trace, seed=seed)
