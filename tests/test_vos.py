@@ -197,5 +197,5 @@ def test_backbones_have_the_promised_maps(name: str) -> None:
 def test_open_stream_refuses_weights_of_another_task(tmp_path: Path) -> None:
     meta = {"system": "stremn", "task": "prediction", "fields": {}}
     save_model(tmp_path / "predictor", torch.nn.Linear(1, 1), meta)
-    with pytest.raises(InputError, match="for segmentation in .*predictor, found 'stremn' for prediction"):
+    with pytest.raises(InputError, match=r"for segmentation in .*predictor, found 'stremn' for prediction"):
         stremn.open_stream(checkpoint=tmp_path / "predictor")
