@@ -92,7 +92,8 @@ def train(stage: Stage[Parameters], sampler: ClipSampler) -> tuple[nn.Module, di
 def save(stage: Stage[Parameters], model: nn.Module, meta: dict, history: History) -> Figure:
     """Write the weights and the numbers; returns the learning curve."""
     trained = {**meta["trained"], "finetune": stage.parameters.model_dump(mode="json")}
-    save_model(stage.out / "model.safetensors", model, {**meta, "trained": trained})
+    description = {**meta, "default_size": stage.parameters.size, "trained": trained}
+    save_model(stage.out / "model.safetensors", model, description)
     stage.metrics(
         {
             "validation_J": history.best,

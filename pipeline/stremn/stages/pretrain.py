@@ -88,7 +88,12 @@ def train(stage: Stage[Parameters], sampler: ImageClipSampler) -> tuple[nn.Modul
 def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure:
     """Write the weights and the numbers; returns the learning curve."""
     p = stage.parameters
-    meta = {"system": p.system, "fields": p.fields, "trained": {"pretrain": p.model_dump(mode="json")}}
+    meta = {
+        "system": p.system,
+        "fields": p.fields,
+        "default_size": p.size,
+        "trained": {"pretrain": p.model_dump(mode="json")},
+    }
     save_model(stage.out / "model.safetensors", model, meta)
     stage.metrics(
         {
