@@ -13,7 +13,7 @@ export DO_NOT_TRACK := true
 .PHONY: repro test lint types format lab mlflow report clean
 
 repro: $(STAMP)  ## data, training, evaluation, report of the demo profile
-	@echo "The demo: about 15 minutes on 2 cores, below 6 GB of memory. Ctrl-C stops, the same command goes on."
+	@echo "The demo: about 20 minutes on 2 cores. Ctrl-C stops, the same command goes on."
 	dvc repro
 	@echo "Done: data/runs/demo/report/report.html; 'dvc metrics show', 'dvc plots show' and 'make mlflow' show more."
 
