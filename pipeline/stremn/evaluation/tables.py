@@ -47,7 +47,7 @@ def comparison_note(paper: PaperTable, ours: str, *, comparable: bool = False) -
         if comparable
         else "Other data, size and training: the order of the rows can be compared, the numbers cannot."
     )
-    return f"Paper: {paper.source} ({paper.conditions}). Ours: {ours}. {reading}"
+    return f"Paper: {paper.source} ({paper.conditions}). Ours: {ours.rstrip('.')}. {reading}"
 
 
 def systems_table(

@@ -52,7 +52,12 @@ def rules(stage: Stage[Parameters]) -> Section:
     slot_rows = {
         n.partition("@")[2] or str(k): _percent(s) for n, s in scores.items() if n.split("@")[0] == "learned"
     }
-    labels = {"first_mask": "Keep the first mask", "every_n": "STM, every 5 frames"}
+    labels = {
+        "first_mask": "Keep the first mask",
+        "every_n": "STM, every N frames",
+        "first": "First frame only",
+        "previous": "Previous frame only",
+    }
     folder = stage.inputs("evaluate_vos") / "figures"
     return Section(
         "Segmentation: update rules and slots",
