@@ -3,7 +3,6 @@
 Letters: B images, H W pixels, C channels.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,8 +126,3 @@ def copy_shared_weights(source: nn.Module, target: nn.Module) -> None:
         else:
             own[name].zero_()
             own[name][:, : weight.shape[1]].copy_(weight)
-
-
-def strides_of(name: str) -> Sequence[int]:
-    """Strides of the three maps of a backbone, finest first, in pixels."""
-    return BACKBONES[name].strides

@@ -54,10 +54,15 @@ def load_model(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network with its weights, in evaluation mode on the CPU, and its description."""
     meta = read_meta(path)
-    fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}
-    model = build_model(meta["system"], fields, systems)
+    model = described_network(meta, systems)
     load_weights(model, load(path.read_bytes()), str(path))
     return model.eval(), meta
+
+
+def described_network(meta: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None) -> nn.Module:
+    """The network that a description names, without looking for pretrained weights: its own follow."""
+    fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}
+    return build_model(meta["system"], fields, systems)
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:

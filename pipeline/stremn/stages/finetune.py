@@ -97,7 +97,7 @@ def save(stage: Stage[Parameters], model: nn.Module, meta: dict, history: Histor
     stage.metrics(
         {
             "validation_J": history.best,
-            "loss": next(r["loss"] for r in reversed(history.rows) if "loss" in r),
+            "loss": history.last_loss,
             "seconds": history.seconds,
         }
     )

@@ -100,7 +100,7 @@ def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure
             "validation_J": history.best
             if history.best is not None
             else history.rows[-1].get("validation_J"),
-            "loss": next(r["loss"] for r in reversed(history.rows) if "loss" in r),
+            "loss": history.last_loss,
             "seconds": history.seconds,
             "parameters": sum(w.numel() for w in model.parameters()),
         }

@@ -103,7 +103,7 @@ def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure
     stage.metrics(
         {
             "validation_SSIM": history.best,
-            "loss": next(r["loss"] for r in reversed(history.rows) if "loss" in r),
+            "loss": history.last_loss,
             "seconds": history.seconds,
             "parameters": sum(w.numel() for w in model.parameters()),
         }

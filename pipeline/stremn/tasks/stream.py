@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from stremn.errors import InputError
 from stremn.memory import MemoryBuffer, MemoryState, Policy, Trace
-from stremn.models.checkpoints import load_weights
-from stremn.models.registry import build_model
+from stremn.models.checkpoints import described_network, load_weights
 from stremn.ops.aggregation import aggregation_logits
 from stremn.tasks.vos import impose, memorise, padding, segment
 
@@ -192,8 +191,7 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
         raise InputError(f"expected a stream saved by stremn ({FORMAT}) at {path}, found another file")
     about = json.loads(header["about"])
     meta = about["meta"]
-    fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}
-    network = build_model(meta["system"], fields)
+    network = described_network(meta)
     load_weights(network, _under(tensors, NETWORK), str(path))
     stream = Stream(network, Policy(**about["policy"]), meta, device=device, size=about["size"])
     stream.trace = None if about["trace"] is None else Trace.from_dict(about["trace"], str(path))

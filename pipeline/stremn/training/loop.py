@@ -39,6 +39,11 @@ class History:
     seconds: float = 0.0
     best: float | None = None
 
+    @property
+    def last_loss(self) -> float:
+        """The training loss that was logged last."""
+        return next(row["loss"] for row in reversed(self.rows) if "loss" in row)
+
 
 class Plan(Settings):
     """How to train.
