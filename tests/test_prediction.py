@@ -10,6 +10,7 @@ from stremn.memory import POLICIES, Trace, make_policy, read, write
 from stremn.memory.state import MemoryState
 from stremn.models.checkpoints import load_model, save_model
 from stremn.models.predictor import VideoPredictor
+from stremn.models.registry import build_model
 from stremn.tasks.prediction import memorise, predict_clips, rollout, stack_at
 from stremn.tasks.prediction_loss import LossWeights, loss_terms, prediction_loss
 from stremn.tasks.prediction_stream import PredictionStream
@@ -230,11 +231,11 @@ def test_many_clips_in_batches_and_colour() -> None:
 
 
 def test_saved_and_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    model = tiny(output="blend", skips=True)
-    path = tmp_path / "predictor.safetensors"
+    path, systems = tmp_path / "predictor.safetensors", {"predictor": VideoPredictor}
     meta = {"system": "predictor", "fields": {**TINY, "output": "blend", "skips": True}}
+    model = build_model("predictor", meta["fields"], systems)  # type: ignore[arg-type]
     save_model(path, model, meta)
-    loaded, found = load_model(path, {"predictor": VideoPredictor})
+    loaded, found = load_model(path, systems)
     with torch.no_grad():
         assert torch.equal(rollout(loaded, video(), 5, 2), rollout(model.eval(), video(), 5, 2))  # type: ignore[arg-type]
     assert found == meta

@@ -39,19 +39,20 @@ class ClipFolder:
     Args:
         root: holds ``JPEGImages`` and ``Annotations``.
         cache: keep decoded clips in memory (for small sets).
+        limit: only that many clips, the first by name; None: all.
 
     Raises InputError when a folder is missing or empty, when frames and masks do not match, and, on
     reading, when a file cannot be decoded or sizes differ within a clip.
     """
 
-    def __init__(self, root: Path | str, cache: bool = True) -> None:
+    def __init__(self, root: Path | str, cache: bool = True, limit: int | None = None) -> None:
         self.root = Path(root)
         for name in (IMAGES, MASKS):
             if not (self.root / name).is_dir():
                 raise InputError(
                     f"expected a folder {self.root / name}, found none: give the root that holds it"
                 )
-        self.names = sorted(p.name for p in (self.root / IMAGES).iterdir() if p.is_dir())
+        self.names = sorted(p.name for p in (self.root / IMAGES).iterdir() if p.is_dir())[:limit]
         if not self.names:
             raise InputError(
                 f"expected sequences in {self.root / IMAGES}, found none: make or unpack the data first"

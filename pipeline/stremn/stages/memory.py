@@ -31,6 +31,7 @@ class Parameters(Settings):
         rules: rules whose kept templates are compared with the learned one's.
         batch: clips side by side.
         split: which clips.
+        clips: how many of them, from the first; None: all.
         show: clips whose strips are drawn.
     """
 
@@ -41,13 +42,14 @@ class Parameters(Settings):
     rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed]
     batch: int = 6
     split: str = "test"
+    clips: int | None = None
     show: int = 2
 
 
 def record(stage: Stage[Parameters]) -> Traces:
     """Segment the test clips with the trace on: one trace for each system and clip, saved as JSON."""
     p = stage.parameters
-    clips = ClipFolder(stage.inputs("data") / "vos" / p.split)
+    clips = _clips(stage)
     network, _ = load_model(stage.inputs("finetune") / "model.safetensors")
     runs = {f"learned@{k}": ("learned", k) for k in p.learned_slots} | {r: (r, p.slots) for r in p.rules}
     found: Traces = {}
@@ -137,7 +139,8 @@ def _plain(traces: dict[str, Trace]) -> list[dict[str, Any]]:
 
 
 def _clips(stage: Stage[Parameters]) -> ClipFolder:
-    return ClipFolder(stage.inputs("data") / "vos" / stage.parameters.split)
+    p = stage.parameters
+    return ClipFolder(stage.inputs("data") / "vos" / p.split, limit=p.clips)
 
 
 def _kept(stage: Stage[Parameters], drawn: dict[str, Figure]) -> dict[str, Figure]:
