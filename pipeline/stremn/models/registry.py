@@ -35,4 +35,4 @@ def build_model(
             near = get_close_matches(name, accepted, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"system {system!r} has no field {name!r}{hint}")
-    return known[system](**fields).to(memory_format=torch.channels_last)
+    return known[system](**fields).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
