@@ -1,40 +1,13 @@
-"""Published numbers as data, each table with its source and with what it can be compared to.
+"""Numbers of STReMN (arXiv 2109.06474) and of an earlier version of it."""
 
-Row keys are the names of our rules and systems where we have them, so that ``tables.beside`` can
-put a measured value into the same row. Scores of segmentation are percentages; None: not reported.
-"""
+from stremn.evaluation.papers.table import PaperTable
 
-from dataclasses import dataclass
-
-STREMN = "Nguyen, Kim, Li: Space Time Recurrent Memory Network, arXiv 2109.06474"
-STM = "Oh, Lee, Xu, Kim: Video Object Segmentation using Space-Time Memory Networks, ICCV 2019"
-AMM = "Pourganjalikhan, Poullis: Adaptive Memory Management for Video Object Segmentation, CRV 2022"
-
-Value = float | None
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table of a paper.
-
-    columns: names of the values. rows: key → (label as in the paper, values in the columns' order).
-    source: citation with table number. conditions: data, split and training behind the numbers.
-    """
-
-    title: str
-    source: str
-    conditions: str
-    columns: tuple[str, ...]
-    rows: dict[str, tuple[str, tuple[Value, ...]]]
-
-    def value(self, row: str, column: str) -> Value:
-        """One number."""
-        return self.rows[row][1][self.columns.index(column)]
-
+SOURCE = "Nguyen, Kim, Li: Space Time Recurrent Memory Network, arXiv 2109.06474"
+EARLIER = "an earlier version of STReMN, under review at ICLR 2022"
 
 RULES = PaperTable(
     "Memory update rules",
-    f"{STREMN}, Table 1",
+    f"{SOURCE}, Table 1",
     "DAVIS 2017 test-dev, 6 slots, ResNet-50, trained on images, DAVIS and YouTube-VOS",
     ("J", "F", "J&F"),
     {
@@ -50,7 +23,7 @@ RULES = PaperTable(
 
 SLOTS = PaperTable(
     "Number of memory slots, learned rule",
-    f"{STREMN}, Table 2",
+    f"{SOURCE}, Table 2",
     "DAVIS 2017 test-dev, ResNet-50, trained on images, DAVIS and YouTube-VOS",
     ("J&F",),
     {
@@ -61,7 +34,7 @@ SLOTS = PaperTable(
 
 DAVIS17 = PaperTable(
     "DAVIS 2017",
-    f"{STREMN}, Table 3",
+    f"{SOURCE}, Table 3",
     "trained on images, DAVIS and YouTube-VOS; MS: several scales and flips at test time",
     ("val J", "val F", "val J&F", "test-dev J", "test-dev F", "test-dev J&F"),
     {
@@ -79,7 +52,7 @@ DAVIS17 = PaperTable(
 
 YOUTUBE_VOS = PaperTable(
     "YouTube-VOS 2018",
-    f"{STREMN}, Table 4",
+    f"{SOURCE}, Table 4",
     "official validation server; G is the mean of the four columns",
     ("J seen", "F seen", "J unseen", "F unseen", "G"),
     {
@@ -96,7 +69,7 @@ YOUTUBE_VOS = PaperTable(
 
 PREDICTION = PaperTable(
     "Video prediction",
-    f"{STREMN}, Table 5",
+    f"{SOURCE}, Table 5",
     "Human3.6M: 4 frames observed, 4 predicted, MIM's conventions; KTH: 10 observed, 20 predicted, "
     "PredRNN's conventions; 128×128",
     ("H36M MSE/10", "H36M MAE/100", "H36M SSIM", "KTH PSNR", "KTH SSIM", "KTH LPIPS"),
@@ -116,44 +89,34 @@ PREDICTION = PaperTable(
 
 FUSION = PaperTable(
     "Fusion of the removed template",
-    f"{STREMN}, Table 6",
+    f"{SOURCE}, Table 6",
     "DAVIS 2017 test-dev; the weights were reused, not retrained, without fusion",
     ("J&F",),
     {"fusion": ("With fusion", (76.7,)), "no-fusion": ("Without fusion", (76.7,))},
 )
 
-STM_RULES = PaperTable(
-    "STM's memory rules",
-    f"{STM}, Table 5",
-    "validation sets; YouTube-VOS 2018 overall score, DAVIS mean J; seconds a frame on DAVIS 2016",
-    ("YouTube-VOS G", "DAVIS 2016 J", "DAVIS 2017 J", "seconds"),
+SEQUENCES = PaperTable(
+    "IoU of single sequences by number of slots",
+    f"{EARLIER}, Table 11 (the rows that the text at hand holds)",
+    "DAVIS 2017 validation; σ is the standard deviation over 2, 3 and 6 slots",
+    ("2 slots", "3 slots", "6 slots", "σ"),
     {
-        "first": ("First", (68.9, 81.4, 67.0, 0.06)),
-        "previous": ("Previous", (69.7, 83.2, 69.6, 0.06)),
-        "first_and_previous": ("First & previous", (78.4, 87.8, 77.7, 0.07)),
-        "every_n": ("Every 5 frames", (79.4, 88.7, 79.2, 0.16)),
+        name: (name, values)
+        for name, values in {
+            "bike-packing_1": (0.727, 0.715, 0.710, 0.009),
+            "bike-packing_2": (0.847, 0.844, 0.841, 0.003),
+            "blackswan_1": (0.962, 0.962, 0.961, 0.001),
+            "bmx-trees_1": (0.490, 0.500, 0.510, 0.010),
+            "bmx-trees_2": (0.742, 0.743, 0.743, 0.001),
+            "breakdance_1": (0.796, 0.802, 0.796, 0.003),
+            "camel_1": (0.850, 0.850, 0.848, 0.001),
+            "car-roundabout_1": (0.976, 0.976, 0.982, 0.003),
+            "car-shadow_1": (0.968, 0.966, 0.965, 0.002),
+            "cows_1": (0.961, 0.961, 0.961, 0.000),
+            "dance-twirl_1": (0.882, 0.884, 0.887, 0.003),
+            "dog_1": (0.961, 0.961, 0.962, 0.001),
+            "dogs-jump_1": (0.859, 0.856, 0.832, 0.015),
+            "dogs-jump_2": (0.934, 0.934, 0.934, 0.000),
+        }.items()
     },
 )
-
-AMM_DAVIS17 = PaperTable(
-    "Feature-level removal on STCN",
-    f"{AMM}, Table I",
-    "DAVIS 2017 validation, STCN backbone",
-    ("J", "J-Recall", "J-Decay", "F", "F-Recall", "F-Decay", "J&F"),
-    {
-        "every_n": ("Every 5 frames", (82.0, 91.3, 6.2, 88.6, 94.6, 8.6, 85.3)),
-        "first_and_previous": ("First and latest", (79.5, 90.4, 10.8, 85.4, 92.9, 14.0, 82.5)),
-        "lfu": ("AMM, two frames of features", (81.3, 90.4, 8.1, 87.4, 92.9, 10.7, 84.4)),
-    },
-)
-
-TABLES: dict[str, PaperTable] = {
-    "stremn-1": RULES,
-    "stremn-2": SLOTS,
-    "stremn-3": DAVIS17,
-    "stremn-4": YOUTUBE_VOS,
-    "stremn-5": PREDICTION,
-    "stremn-6": FUSION,
-    "stm-5": STM_RULES,
-    "amm-1": AMM_DAVIS17,
-}
