@@ -7,21 +7,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stremn.data.batches import ClipBatch
-from stremn.data.clips import Clip, palette
+from stremn.data.clips import Clip
+from stremn.data.overlays import draw_overlay
 
 Pixels = NDArray[np.uint8]
-
-
-def overlay(frame: Pixels, mask: NDArray[np.integer], strength: float = 0.45) -> Pixels:
-    """The frame (H, W, 3) uint8 with objects tinted in the colours of DAVIS and outlined."""
-    colours = palette()[mask].astype(np.float32)
-    tinted = np.where((mask > 0)[..., None], (1 - strength) * frame + strength * colours, frame)
-    edge = np.zeros(mask.shape, bool)
-    edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    edge[1:] |= mask[1:] != mask[:-1]
-    rim = edge & (mask > 0)
-    tinted[rim] = colours[rim]
-    return tinted.round().astype(np.uint8)
 
 
 def clip_sheet(clips: Sequence[Clip], title: str, columns: int = 8, masks: bool = True) -> Figure:
@@ -30,7 +19,8 @@ def clip_sheet(clips: Sequence[Clip], title: str, columns: int = 8, masks: bool 
     for clip in clips:
         shown = np.linspace(0, len(clip) - 1, min(columns, len(clip))).round().astype(int)
         tiles = [
-            (f"frame {t}", overlay(clip.frames[t], clip.masks[t]) if masks else clip.frames[t]) for t in shown
+            (f"frame {t}", draw_overlay(clip.frames[t], clip.masks[t]) if masks else clip.frames[t])
+            for t in shown
         ]
         rows.append((f"{clip.name}\n{clip.objects} object{'s' * (clip.objects != 1)}", tiles))
     return grid(rows, title)
@@ -38,7 +28,7 @@ def clip_sheet(clips: Sequence[Clip], title: str, columns: int = 8, masks: bool 
 
 def image_sheet(images: Sequence[tuple[Pixels, Pixels]], title: str, columns: int = 8) -> Figure:
     """Static images (H, W, 3) with their masks (H, W), ``columns`` to a row."""
-    tiles = [(f"{n}: {mask.max()} obj.", overlay(image, mask)) for n, (image, mask) in enumerate(images)]
+    tiles = [(f"{n}: {mask.max()} obj.", draw_overlay(image, mask)) for n, (image, mask) in enumerate(images)]
     return grid([("", tiles[i : i + columns]) for i in range(0, len(tiles), columns)], title)
 
 
@@ -49,7 +39,8 @@ def batch_sheet(batch: ClipBatch, title: str) -> Figure:
     rows = []
     for number, (clip, ids) in enumerate(zip(frames, masks, strict=True)):
         tiles = [
-            (f"t = {t}", overlay(frame, mask)) for t, (frame, mask) in enumerate(zip(clip, ids, strict=True))
+            (f"t = {t}", draw_overlay(frame, mask))
+            for t, (frame, mask) in enumerate(zip(clip, ids, strict=True))
         ]
         rows.append((f"clip {number}\n{int(batch.present[number].sum())} present", tiles))
     return grid(rows, title)

@@ -1,7 +1,5 @@
 """Progress on disk, so that a stopped training goes on where it was."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +13,6 @@ if TYPE_CHECKING:
     from stremn.training.loop import History
 
 NAME = "progress.pt"
-
-
-def resume_key(*parts: Any) -> str:
-    """A short hash of parameters and data: a checkpoint is only continued by the same run."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def save_progress(
