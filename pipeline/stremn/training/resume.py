@@ -1,7 +1,7 @@
 """Progress on disk, so that a stopped training goes on where it was."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
