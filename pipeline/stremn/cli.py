@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stremn import __version__
+from stremn.commands.data_cli import app as data_app
 from stremn.errors import InputError
 
 app = typer.Typer(
@@ -132,7 +133,7 @@ def predict(
 
     Example:
 
-    `stremn predict walk.mp4 --out walk --checkpoint data/runs/demo/train_prediction/model.safetensors`
+    `stremn predict walk.mp4 --out walk --checkpoint data/runs/demo/train_prediction/networks/stremn/model.safetensors`
     """
     from stremn.commands.predict import predict as work
 
@@ -177,11 +178,41 @@ def run(
 
 
 @app.command()
+def report(
+    profile: Annotated[str, typer.Option(help="Block of params.yaml with the settings.")] = "demo",
+) -> None:
+    """Write the report of a profile again, from what its stages left: tables and figures on one page.
+
+    Example:
+
+    `stremn report --profile demo`
+    """
+    from stremn.run import run_stage
+
+    print(run_stage("report", profile) / "report.html")
+
+
+@app.command()
+def systems() -> None:
+    """List every system and memory rule of the papers: its memory, its size and where it is implemented."""
+    from rich.console import Console
+
+    from stremn.commands.systems import systems as work
+
+    console = Console()
+    for table in work():
+        console.print(table, "")
+
+
+@app.command()
 def info() -> None:
     """Show the devices of this machine, the versions of the packages, and which weights are found."""
     from stremn.commands.info import info as work
 
     print(work())
+
+
+app.add_typer(data_app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -50,3 +50,16 @@ def resume(root: Path, key: str) -> Path:
 def relative(path: Path, root: Path) -> str:
     """A path as a person reads it."""
     return os.path.relpath(path, root)
+
+
+def network(folder: Path, name: str) -> Path:
+    """Weights of a network in the outputs of a training stage."""
+    return folder / "networks" / name / "model.safetensors"
+
+
+def networks(folder: Path) -> list[str]:
+    """Names of the networks in the outputs of a training stage; InputError if there are none."""
+    names = sorted(path.parent.name for path in folder.glob("networks/*/model.safetensors"))
+    if not names:
+        raise InputError(f"expected trained networks in {folder}, found none; run the stage {folder.name!r}")
+    return names

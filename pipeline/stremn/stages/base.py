@@ -66,9 +66,10 @@ class Stage(Generic[P]):
         parameters, data, the networks read with `inputs` before this call, and the code.
         """
         folders = [paths.output(self.root, self.profile, stage) for stage in sorted(self._used)]
-        read = [
-            fingerprint.of_file(f / name) for f in folders for name in ("manifest.json", "model.safetensors")
+        files = [
+            path for f in folders for path in (f / "manifest.json", *sorted(f.rglob("model.safetensors")))
         ]
+        read = [fingerprint.of_file(path) for path in files]
         block = self.parameters.model_dump(mode="json")
         key = fingerprint.of_values(block, read, fingerprint.of_source(TRAINED_WITH))
         return paths.resume(self.root, f"{self.profile}-{self.name}-{key}")

@@ -10,13 +10,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from stremn import paths
 from stremn.analysis.cost_figures import cost_figure, step_time_figure
 from stremn.data.clips import ClipFolder
-from stremn.memory import POLICIES, make_policy
+from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.tasks.cost import Cost, measure
+from stremn.tasks.rules import rule_for
 from stremn.tasks.stream import Stream
 
 
@@ -25,6 +27,7 @@ class Parameters(Settings):
 
     Attributes:
         device: where to segment.
+        network: its name in the training stages.
         slots: K of the learned rule.
         rules: systems to measure.
         every: period of STM's rule in frames.
@@ -34,6 +37,7 @@ class Parameters(Settings):
     """
 
     device: str = "cpu"
+    network: str = "stremn"
     slots: int = 6
     rules: list[str] = ["learned", "every_n", "first_and_previous"]
     every: int = 5
@@ -49,7 +53,7 @@ def run(stage: Stage[Parameters]) -> dict[str, Cost]:
     found = {}
     for rule in tqdm(p.rules, desc="streams", mininterval=5):
         with context.Pool(1) as pool:
-            job = (p, rule, stage.inputs("data"), stage.inputs("finetune") / "model.safetensors")
+            job = (p, rule, stage.inputs("data"), paths.network(stage.inputs("finetune"), p.network))
             found[rule] = pool.apply(_stream, job)
     return found
 
@@ -57,7 +61,7 @@ def run(stage: Stage[Parameters]) -> dict[str, Cost]:
 def _stream(p: Parameters, rule: str, data: Path, checkpoint: Path) -> Cost:
     clips = ClipFolder(data / "vos" / p.split)
     network, meta = load_model(checkpoint)
-    policy = make_policy(rule, slots=p.slots, every=p.every)
+    policy = rule_for(network, rule, slots=p.slots, every=p.every)
     stream = Stream(network, policy, meta, device=p.device, trace=False)
     return measure(stream, clips[0].frames, clips[0].masks[0], max(p.lengths))
 

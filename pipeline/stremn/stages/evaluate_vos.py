@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn.analysis.vos_figures import (
+    capacity_figure,
     difference_figure,
+    distribution_figure,
     rules_figure,
     segmentation_strip,
     slots_figure,
@@ -21,11 +23,11 @@ from stremn.evaluation.folders import read_ids
 from stremn.evaluation.papers import SLOTS
 from stremn.evaluation.tables import systems_table
 from stremn.evaluation.vos import VOSScores, score_folder
-from stremn.memory import POLICIES, make_policy
-from stremn.models.checkpoints import load_model
+from stremn.memory import POLICIES
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.tasks.folder import segment_folder, write_masks
+from stremn.stages.runs import Run, segment_runs
+from stremn.tasks.folder import write_masks
 
 BASELINE = "first_mask"
 
@@ -36,52 +38,74 @@ class Parameters(Settings):
     Attributes:
         seed: of the random rules and the bootstrap.
         device: where to segment.
+        network: the network on which the rules are compared, by its name in the training stages.
         slots: K, the same for every rule with a fixed number of slots.
-        rules: entries of ``memory.POLICIES``.
+        rules: entries of ``memory.POLICIES``, run on that network.
         learned_slots: numbers of slots of the learned rule (STReMN Table 2).
+        runs: everything else, by a name of its own; tables of the papers look for some names.
         every: period of STM's rule in frames.
         protocol: which frames and objects are scored, entry of ``evaluation.protocols``.
         batch: clips side by side.
+        workers: runs side by side, each in a process of its own; 0: one after the other.
         split: which clips.
     """
 
     seed: int = 0
     device: str = "cpu"
+    network: str = "stremn"
     slots: int = 6
-    rules: list[str] = list(POLICIES)
+    rules: list[str] = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
     learned_slots: list[int] = [3, 4, 5, 6, 7]
+    runs: dict[str, Run] = {}
     every: int = 5
     protocol: str = "procedural"
     batch: int = 6
+    workers: int = 0
     split: str = "test"
 
 
-def title(name: str) -> str:
+def all_runs(p: Parameters) -> dict[str, Run]:
+    """The rules, the numbers of slots and the other runs, by name."""
+    rules = {rule: Run(network=p.network, policy=rule, title=POLICIES[rule].title) for rule in p.rules}
+    slots = {
+        f"learned@{k}": Run(network=p.network, policy="learned", slots=k)
+        for k in p.learned_slots
+        if k != p.slots
+    }
+    return {**rules, **slots, **p.runs}
+
+
+def title(p: Parameters, name: str) -> str:
     """What a system is called in tables and figures."""
-    if name == BASELINE:
-        return "Keep the first mask"
-    rule, _, slots = name.partition("@")
-    return POLICIES[rule].title + (f", {slots} slots" if slots else "")
+    return "Keep the first mask" if name == BASELINE else all_runs(p)[name].heading()
 
 
 def segment(stage: Stage[Parameters]) -> list[str]:
-    """Write the masks of every rule, every number of slots and the baseline; returns the systems' names."""
+    """Write the masks of every run and of the baseline; returns the systems' names."""
     p = stage.parameters
-    clips = ClipFolder(stage.inputs("data") / "vos" / p.split)
-    network, _ = load_model(stage.inputs("finetune") / "model.safetensors")
-    runs = {rule: (rule, p.slots) for rule in p.rules}
-    runs |= {f"learned@{k}": ("learned", k) for k in p.learned_slots if k != p.slots}
-    for name, (rule, slots) in runs.items():
-        policy = make_policy(rule, slots=slots, every=p.every)
-        out = stage.out / "predictions" / name
-        segment_folder(
-            network, clips, policy, out, batch=p.batch, device=p.device, seed=p.seed, description=name
-        )
+    root, runs = stage.inputs("data") / "vos" / p.split, all_runs(p)
+    weights = {name: stage.inputs(name) for name in ("pretrain", "finetune")}
+    seconds = segment_runs(
+        runs,
+        root,
+        weights,
+        stage.out / "predictions",
+        slots=p.slots,
+        every=p.every,
+        batch=p.batch,
+        device=p.device,
+        seed=p.seed,
+        workers=p.workers,
+    )
+    clips = ClipFolder(root)
     for i, name in enumerate(clips.names):
         write_masks(
             stage.out / "predictions" / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i)
         )
-    return [*runs, BASELINE]
+    titles = {name: title(p, name) for name in [*runs, BASELINE]}
+    about = {**p.model_dump(mode="json"), "seconds_per_frame": seconds, "titles": titles}
+    (stage.out / "settings.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return list(titles)
 
 
 def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
@@ -91,47 +115,55 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
     scores = {name: score_folder(stage.out / "predictions" / name, truth, p.protocol) for name in names}
     form = {name: s.to_dict(per_frame=True) for name, s in scores.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
-    (stage.out / "settings.json").write_text(p.model_dump_json(indent=1), encoding="utf-8")
     stage.metrics(_metrics(stage, scores))
     return scores
 
 
 def tables(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFrame:
     """All systems, best first, with intervals and their distance to the learned rule."""
-    labels = {name: title(name) for name in scores}
+    labels = {name: title(stage.parameters, name) for name in scores}
     table = systems_table(scores, labels, reference="learned", seed=stage.parameters.seed)
     stage.table("systems", table)
     return table
 
 
 def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, Figure]:
-    """Rules, slots, differences, and J over time."""
+    """Rules, slots, differences, capacity, J over time and sorted, and a clip."""
     p = stage.parameters
+    label = {name: title(p, name) for name in scores}
     mean = {name: bootstrap_mean(s.column(), seed=p.seed) for name, s in scores.items()}
-    rules = {title(n): mean[n] for n in mean if "@" not in n}
+    rules = [name for name in (*p.rules, BASELINE) if name in mean]
     slots = {k: mean["learned" if k == p.slots else f"learned@{k}"] for k in p.learned_slots}
     learned = _by_object(scores["learned"])
     gaps = {
-        title(n): paired_difference(learned, _by_object(s), seed=p.seed)
+        label[n]: paired_difference(learned, _by_object(s), seed=p.seed)
         for n, s in scores.items()
-        if n not in ("learned", BASELINE) and "@" not in n
+        if n not in ("learned", BASELINE)
     }
-    curves = {
-        title(n): [(o.frames, o.j) for o in scores[n].per_frame.values()]
-        for n in ("learned", "first_and_previous", "every_n", BASELINE)
-        if n in scores
-    }
+    chosen = [n for n in ("learned", "first_and_previous", "every_n", BASELINE) if n in scores]
+    per_frame = {n: scores[n].per_frame.values() for n in chosen}
     drawn = {
         "rules": rules_figure(
-            rules, highlight=title("learned"), baselines=[title("every_n"), title(BASELINE)]
+            {label[n]: mean[n] for n in rules},
+            highlight=label["learned"],
+            baselines=[label[n] for n in ("every_n", BASELINE) if n in label],
         ),
         "differences": difference_figure(gaps, reference="learned"),
         "slots": slots_figure(
             slots, paper={int(k): (SLOTS.value(k, "J&F") or 0.0) / 100 for k in SLOTS.rows}
         ),
-        "over_time": time_figure(curves, smooth=5),
+        "over_time": time_figure(
+            {label[n]: [(o.frames, o.j) for o in c] for n, c in per_frame.items()}, smooth=5
+        ),
+        "distribution": distribution_figure(
+            {label[n]: np.concatenate([o.j for o in c]) for n, c in per_frame.items()}
+        ),
         "strip": _strip(stage, scores),
     }
+    capacities = {int(n.partition("@")[2]): mean[n] for n in mean if n.startswith("lfu@")}
+    if capacities:
+        lines = {label[n]: mean[n].mean for n in ("every_n", "first_and_previous") if n in mean}
+        drawn["capacity"] = capacity_figure(capacities, lines)
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn
@@ -166,7 +198,9 @@ def _strip(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> Figure:
     rows = {"truth": clip.masks}
     for name in ("learned", "first_and_previous", BASELINE):
         if name in scores:
-            rows[title(name)] = _read(stage.out / "predictions" / name / middle, clips.frame_names(index))
+            rows[title(stage.parameters, name)] = _read(
+                stage.out / "predictions" / name / middle, clips.frame_names(index)
+            )
     at = [round(i * (len(clip.masks) - 1) / 7) for i in range(8)]
     return segmentation_strip(
         clip.frames, rows, at=at, title=f"Masks on clip {middle} (median of the learned rule)"

@@ -1,20 +1,21 @@
 """Stage 3: fine-tune on video clips (STReMN Sec. 4.1.1)."""
 
 from functools import partial
+from pathlib import Path
 
 from matplotlib.figure import Figure
-from torch import nn
 
+from stremn import paths
 from stremn.data.batches import ClipBatch
 from stremn.data.clips import ClipFolder
 from stremn.data.loader import batches
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.data.sheets import batch_sheet
-from stremn.models.checkpoints import load_model, save_model
+from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.training.curves import loss_figure
-from stremn.training.loop import History, Plan, fit, seed_everything
+from stremn.stages.networks import Trained, prefixed, save_all
+from stremn.training.loop import Plan, fit, seed_everything
 from stremn.training.vos import clip_loss, validation_score
 
 
@@ -24,7 +25,8 @@ class Parameters(Settings):
     Attributes:
         seed: of batches and noise.
         device: where to train.
-        plan: steps, learning rate and so on.
+        plan: steps, learning rate and so on, of each network that was pre-trained.
+        steps: other numbers of steps, by the network's name.
         batch: clips per step.
         frames: frames per clip (10 in STReMN).
         objects: most objects per clip.
@@ -39,6 +41,7 @@ class Parameters(Settings):
     seed: int = 0
     device: str = "cpu"
     plan: Plan
+    steps: dict[str, int] = {}
     batch: int = 4
     frames: int = 8
     objects: int = 3
@@ -70,38 +73,40 @@ def look(sampler: ClipSampler) -> Figure:
     return batch_sheet(sampler.batch(0), title="Fine-tuning clips")
 
 
-def train(stage: Stage[Parameters], sampler: ClipSampler) -> tuple[nn.Module, dict, History]:
-    """The pre-trained network, trained further on clips long enough for evictions to happen."""
+def train(stage: Stage[Parameters], sampler: ClipSampler) -> dict[str, Trained]:
+    """The pre-trained networks, trained further on clips long enough for evictions to happen."""
+    held_out, folder = _held_out(stage), stage.inputs("pretrain")
+    return {
+        name: _train(stage, sampler, held_out, paths.network(folder, name), name)
+        for name in paths.networks(folder)
+    }
+
+
+def _train(
+    stage: Stage[Parameters], sampler: ClipSampler, held_out: list[ClipBatch], path: Path, name: str
+) -> Trained:
     p = stage.parameters
     seed_everything(p.seed)
-    model, meta = load_model(stage.inputs("pretrain") / "model.safetensors")
+    model, meta = load_model(path)
+    steps = p.steps.get(name, p.plan.steps)
     history = fit(
         model,
         partial(batches, sampler, workers=p.workers),
         partial(clip_loss, slots=p.slots),
-        p.plan.model_copy(update={"seed": p.seed}),
-        resume_dir=stage.resume_dir,
-        log=stage.log,
-        validate=partial(validation_score, batches=_held_out(stage), slots=p.slots[1], device=p.device),
+        p.plan.model_copy(update={"seed": p.seed, "steps": steps}),
+        resume_dir=stage.resume_dir / name,
+        log=prefixed(stage.log, name),
+        validate=partial(validation_score, batches=held_out, slots=p.slots[1], device=p.device),
         device=p.device,
-        description="fine-tuning",
+        description=f"fine-tuning {name}",
     )
-    return model, meta, history
+    trained = {**meta["trained"], "finetune": p.model_dump(mode="json", exclude={"steps"}) | {"steps": steps}}
+    return Trained(model, {**meta, "default_size": p.size, "trained": trained}, history)
 
 
-def save(stage: Stage[Parameters], model: nn.Module, meta: dict, history: History) -> Figure:
-    """Write the weights and the numbers; returns the learning curve."""
-    trained = {**meta["trained"], "finetune": stage.parameters.model_dump(mode="json")}
-    description = {**meta, "default_size": stage.parameters.size, "trained": trained}
-    save_model(stage.out / "model.safetensors", model, description)
-    stage.metrics(
-        {
-            "validation_J": history.best,
-            "loss": history.last_loss,
-            "seconds": history.seconds,
-        }
-    )
-    return loss_figure(history.rows, title="Fine-tuning on clips", validation="J")
+def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Figure]:
+    """Write the weights and the numbers; returns the learning curves."""
+    return save_all(stage, trained, "Fine-tuning on clips", "J")
 
 
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from stremn import paths
 from stremn.analysis import memory_figures as figures
 from stremn.analysis import traces as counting
 from stremn.analysis.distinctness import kept_distinctness, thumbnails
 from stremn.analysis.memory_strips import around_strip, kept_strip
 from stremn.data.clips import ClipFolder
-from stremn.memory import POLICIES, Trace, make_policy
+from stremn.memory import POLICIES, Trace
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.tasks.folder import segment_folder
+from stremn.tasks.rules import rule_for
 
 Traces = dict[str, dict[str, Trace]]
 
@@ -26,6 +28,7 @@ class Parameters(Settings):
     Attributes:
         seed: of the random rules.
         device: where to segment.
+        network: its name in the training stages.
         slots: K of the rules and of the strips.
         learned_slots: numbers of slots of the learned rule (STReMN Fig. 5).
         rules: rules whose kept templates are compared with the learned one's.
@@ -37,9 +40,10 @@ class Parameters(Settings):
 
     seed: int = 0
     device: str = "cpu"
+    network: str = "stremn"
     slots: int = 6
     learned_slots: list[int] = [4, 5, 6, 7]
-    rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed]
+    rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot"]
     batch: int = 6
     split: str = "test"
     clips: int | None = None
@@ -50,11 +54,11 @@ def record(stage: Stage[Parameters]) -> Traces:
     """Segment the test clips with the trace on: one trace for each system and clip, saved as JSON."""
     p = stage.parameters
     clips = _clips(stage)
-    network, _ = load_model(stage.inputs("finetune") / "model.safetensors")
+    network, _ = load_model(paths.network(stage.inputs("finetune"), p.network))
     runs = {f"learned@{k}": ("learned", k) for k in p.learned_slots} | {r: (r, p.slots) for r in p.rules}
     found: Traces = {}
     for name, (rule, slots) in runs.items():
-        policy = make_policy(rule, slots=slots)
+        policy = rule_for(network, rule, slots=slots)
         found[name] = segment_folder(
             network, clips, policy, batch=p.batch, device=p.device, trace=True, seed=p.seed, description=name
         )

@@ -1,20 +1,17 @@
 """Stage 2: pre-train on static images turned into short clips (STReMN Sec. 4.1.1, STM Sec. 3.5)."""
 
 from functools import partial
-from typing import Any
 
 from matplotlib.figure import Figure
-from torch import nn
 
 from stremn.data.batches import ClipBatch
 from stremn.data.images import ImageClipSampler, StaticFolder
 from stremn.data.loader import batches
 from stremn.data.sheets import batch_sheet
-from stremn.models.checkpoints import save_model
 from stremn.models.registry import build_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.training.curves import loss_figure
+from stremn.stages.networks import System, Trained, prefixed, save_all
 from stremn.training.loop import History, Plan, fit, seed_everything
 from stremn.training.vos import clip_loss, validation_score
 
@@ -25,9 +22,8 @@ class Parameters(Settings):
     Attributes:
         seed: of weights, batches and noise.
         device: where to train.
-        system: VOS system, entry of ``models.registry.SYSTEMS``.
-        fields: arguments of the system's class.
-        plan: steps, learning rate and so on.
+        systems: the networks to train, by name, one after the other on the same batches.
+        plan: steps, learning rate and so on, of each.
         batch: clips per step.
         frames: frames per clip (5 in STReMN).
         objects: most objects per clip.
@@ -39,8 +35,7 @@ class Parameters(Settings):
 
     seed: int = 0
     device: str = "cpu"
-    system: str = "stremn"
-    fields: dict[str, Any] = {}
+    systems: dict[str, System] = {"stremn": System()}
     plan: Plan
     batch: int = 16
     frames: int = 3
@@ -65,47 +60,39 @@ def look(sampler: ImageClipSampler) -> Figure:
     return batch_sheet(sampler.batch(0), title="Pre-training clips made from static images")
 
 
-def train(stage: Stage[Parameters], sampler: ImageClipSampler) -> tuple[nn.Module, History]:
-    """A new network, trained on the clips."""
-    p = stage.parameters
-    seed_everything(p.seed)
-    model = build_model(p.system, p.fields)
+def train(stage: Stage[Parameters], sampler: ImageClipSampler) -> dict[str, Trained]:
+    """New networks, each trained on the clips with the rule of its own paper."""
     held_out = _held_out(stage)
+    return {name: _train(stage, sampler, held_out, name) for name in stage.parameters.systems}
+
+
+def _train(
+    stage: Stage[Parameters], sampler: ImageClipSampler, held_out: list[ClipBatch], name: str
+) -> Trained:
+    p, entry = stage.parameters, stage.parameters.systems[name]
+    seed_everything(p.seed)
+    model = build_model(entry.system, entry.fields)
+    trained = {"pretrain": p.model_dump(mode="json", exclude={"systems"}) | {"steps": entry.steps}}
+    meta = {"system": entry.system, "fields": entry.fields, "default_size": p.size, "trained": trained}
+    if entry.steps == 0:
+        return Trained(model.eval(), meta, History())
     history = fit(
         model,
         partial(batches, sampler, workers=p.workers),
         partial(clip_loss, slots=p.slots),
-        p.plan.model_copy(update={"seed": p.seed}),
-        resume_dir=stage.resume_dir,
-        log=stage.log,
+        p.plan.model_copy(update={"seed": p.seed, "steps": entry.steps or p.plan.steps}),
+        resume_dir=stage.resume_dir / name,
+        log=prefixed(stage.log, name),
         validate=partial(validation_score, batches=held_out, slots=p.slots[1], device=p.device),
         device=p.device,
-        description="pre-training",
+        description=f"pre-training {name}",
     )
-    return model, history
+    return Trained(model, meta, history)
 
 
-def save(stage: Stage[Parameters], model: nn.Module, history: History) -> Figure:
-    """Write the weights and the numbers; returns the learning curve."""
-    p = stage.parameters
-    meta = {
-        "system": p.system,
-        "fields": p.fields,
-        "default_size": p.size,
-        "trained": {"pretrain": p.model_dump(mode="json")},
-    }
-    save_model(stage.out / "model.safetensors", model, meta)
-    stage.metrics(
-        {
-            "validation_J": history.best
-            if history.best is not None
-            else history.rows[-1].get("validation_J"),
-            "loss": history.last_loss,
-            "seconds": history.seconds,
-            "parameters": sum(w.numel() for w in model.parameters()),
-        }
-    )
-    return loss_figure(history.rows, title="Pre-training on static images", validation="J")
+def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Figure]:
+    """Write the weights and the numbers; returns the learning curves."""
+    return save_all(stage, trained, "Pre-training on static images", "J")
 
 
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:

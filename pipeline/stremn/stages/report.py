@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stremn.evaluation.bootstrap import bootstrap_mean
-from stremn.evaluation.papers import PREDICTION, RULES, SLOTS, PaperTable
+from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Filled, Results
 from stremn.evaluation.tables import beside, comparison_note, to_html
 from stremn.evaluation.vos import VOSScores
 from stremn.settings import Settings
@@ -44,31 +43,24 @@ class Section:
     figures: list[tuple[str, Path]]
 
 
-def rules(stage: Stage[Parameters]) -> Section:
-    """STReMN Tables 1 and 2: update rules, and the number of slots."""
-    scores = _vos_scores(stage)
-    rule_rows = {n: _percent(s) for n, s in scores.items() if "@" not in n}
-    k = json.loads((stage.inputs("evaluate_vos") / "settings.json").read_text())["slots"]
-    slot_rows = {
-        n.partition("@")[2] or str(k): _percent(s) for n, s in scores.items() if n.split("@")[0] == "learned"
+def segmentation(stage: Stage[Parameters]) -> list[Section]:
+    """Every segmentation table of the papers, and the figures of the evaluation."""
+    results = _results(stage)
+    k, folder = results.slots, stage.inputs("evaluate_vos") / "figures"
+    groups = {
+        f"Segmentation: update rules and slots (K = {k})": (SEGMENTATION[:2], RULES_TEXT),
+        "Segmentation: systems, fusion, training": (SEGMENTATION[2:7], "J&amp;F in percent, as above."),
+        "Segmentation: rules of STM and AMM": (SEGMENTATION[7:], AMM_TEXT),
     }
-    labels = {
-        "first_mask": "Keep the first mask",
-        "every_n": "STM, every N frames",
-        "first": "First frame only",
-        "previous": "Previous frame only",
-    }
-    folder = stage.inputs("evaluate_vos") / "figures"
-    return Section(
-        "Segmentation: update rules and slots",
-        "Every rule runs on the same weights, trained with the learned rule. J&amp;F in percent; low and high are "
-        "the ends of the 95 % bootstrap interval over objects.",
-        [
-            _table(stage, RULES, rule_rows, f"STReMN Table 1: memory update rules, {k} slots", labels),
-            _table(stage, SLOTS, slot_rows, "STReMN Table 2: number of slots, learned rule", labels),
-        ],
-        [(n, folder / f"{n}.png") for n in ("rules", "differences", "slots", "over_time", "strip")],
-    )
+    pictures = [(path.stem, path) for path in sorted(folder.glob("*.png"))]
+    sections = [
+        Section(heading, text, [_table(stage, table, results) for table in tables], [])
+        for heading, (tables, text) in groups.items()
+    ]
+    return [
+        *sections,
+        Section("Segmentation: figures", "STM Fig. 7 and AMM Fig. 6 are among them.", [], pictures),
+    ]
 
 
 def prediction(stage: Stage[Parameters]) -> Section:
@@ -91,7 +83,7 @@ def prediction(stage: Stage[Parameters]) -> Section:
     return Section(
         "Video prediction",
         text,
-        [_table(stage, PREDICTION, rows, "STReMN Table 5: video prediction", {}, digits=3)],
+        [_table(stage, PREDICTION, Results({}, 0, prediction=rows))],
         [(path.stem, path) for path in sorted(folder.glob("*.png"))],
     )
 
@@ -139,6 +131,20 @@ def page(stage: Stage[Parameters], sections: list[Section]) -> Path:
     return path
 
 
+LABELS = {
+    "first_mask": "Keep the first mask",
+    "every_n": "STM, every N frames",
+    "first": "First frame only",
+    "previous": "Previous frame only",
+}
+RULES_TEXT = (
+    "Every rule runs on the same weights, trained with the learned rule. J&amp;F in percent; low and high are the "
+    "ends of the 95 % bootstrap interval over objects."
+)
+AMM_TEXT = (
+    "Rules on the network named <code>stcn</code> where this profile trains one, else on the main network. The "
+    "seconds are those of all clips side by side in batches, on the machine that ran the pipeline."
+)
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1,h2{line-height:1.2}h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}
@@ -148,34 +154,18 @@ figure{margin:1rem 0;overflow-x:auto}figcaption{font-size:.85rem;color:#555;max-
 """
 
 
-def _vos_scores(stage: Stage[Parameters]) -> dict[str, VOSScores]:
-    form = json.loads((stage.inputs("evaluate_vos") / "scores.json").read_text())
-    return {name: VOSScores.from_dict(scores) for name, scores in form.items()}
+def _results(stage: Stage[Parameters]) -> Results:
+    folder = stage.inputs("evaluate_vos")
+    form, about = (json.loads((folder / name).read_text()) for name in ("scores.json", "settings.json"))
+    scores = {name: VOSScores.from_dict(one) for name, one in form.items()}
+    return Results(scores, about["slots"], about["seconds_per_frame"])
 
 
-def _percent(scores: VOSScores) -> dict[str, float | None]:
-    interval = bootstrap_mean(scores.column())
-    return {
-        "J": 100 * scores.global_["J-Mean"],
-        "F": 100 * scores.global_["F-Mean"],
-        "J&F": 100 * interval.mean,
-        "low": 100 * interval.low,
-        "high": 100 * interval.high,
-    }
-
-
-def _table(
-    stage: Stage[Parameters],
-    paper: PaperTable,
-    ours: Row,
-    caption: str,
-    labels: dict[str, str],
-    digits: int = 1,
-) -> str:
-    table = beside(paper, ours, labels)
-    stage.table(caption.split(":")[0].lower().replace(" ", "_"), table)
-    note = comparison_note(paper, stage.parameters.data, comparable=stage.parameters.comparable)
-    return to_html(table, note, caption, digits)
+def _table(stage: Stage[Parameters], filled: Filled, results: Results) -> str:
+    table = beside(filled.paper, filled.rows(results), LABELS)
+    stage.table(filled.name.split(":")[0].lower().replace(" ", "_").replace(",", ""), table)
+    note = comparison_note(filled.paper, stage.parameters.data, comparable=stage.parameters.comparable)
+    return to_html(table, note + filled.missing(results), filled.name, filled.digits)
 
 
 def _anchor(section: Section) -> str:

@@ -3,7 +3,7 @@
 Letters: B clips, T frames, H W pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from stremn.data.clips import ClipFolder, write_mask
 from stremn.memory import Policy, Trace
-from stremn.tasks.vos import rollout
+from stremn.tasks.vos import Rollout, rollout
 
 
 def segment_folder(
@@ -24,11 +24,13 @@ def segment_folder(
     policy: Policy,
     out: Path | None = None,
     *,
+    roll: Callable[..., Rollout] = rollout,
     batch: int = 8,
     device: str = "cpu",
     trace: bool = False,
     seed: int = 0,
     description: str = "",
+    progress: bool = True,
 ) -> dict[str, Trace]:
     """Segment every clip from its objects' first masks and write one palette PNG per frame.
 
@@ -37,17 +39,21 @@ def segment_folder(
         clips: with ground truth, of which only first appearances are looked at.
         policy: the memory's update rule.
         out: result folder ``<out>/<sequence>/<frame>.png``; None: nothing is written.
+        roll: ``tasks.vos.rollout``, or one with its arguments, such as ``tasks.multiscale.multiscale_rollout``.
         batch: clips of equal size, length and number of objects that run side by side.
         trace: record the memory of every clip.
         seed: of the random rules; a clip's choices do not depend on its neighbours in the batch.
+        progress: show it.
 
     Returns:
         A trace for each clip name, empty where ``trace`` is off.
     """
     traces: dict[str, Trace] = {}
-    width = 1 if policy.name.startswith("random") else batch
+    width = 1 if policy.entry.random else batch
     network.to(device).eval()
-    with tqdm(total=len(clips), desc=description or policy.name, unit="clip", mininterval=5) as bar:
+    with tqdm(
+        total=len(clips), desc=description or policy.name, unit="clip", mininterval=5, disable=not progress
+    ) as bar:
         for members in _alike(clips, width):
             names, group = [clips.names[i] for i in members], [clips[i] for i in members]
             frames = np.stack([clip.frames for clip in group])
@@ -56,7 +62,7 @@ def segment_folder(
             recorder = Trace() if trace else None
             generator = torch.Generator(device).manual_seed(seed * 1_000_003 + sum(map(ord, names[0])))
             with torch.inference_mode():
-                result = rollout(
+                result = roll(
                     network,  # type: ignore[arg-type]
                     images,
                     masks,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stremn.data.batches import ClipBatch
-from stremn.memory import make_policy
+from stremn.tasks.rules import rule_for
 from stremn.tasks.vos import rollout, segmentation_loss
 
 
@@ -18,18 +18,19 @@ def clip_loss(
     batch: ClipBatch,
     generator: torch.Generator,
     *,
-    rule: str = "learned",
+    rule: str | None = None,
     slots: Sequence[int] = (2, 6),
 ) -> dict[str, Tensor]:
     """Cross entropy of a batch of clips, segmented with a memory of a random number of slots.
 
     Differs: STReMN does not say so, but its 5-frame clips never fill 6 slots, and a slot that is never
     evicted teaches the update nothing. So the number of slots is drawn for each batch from ``slots``
-    (smallest and largest, both included).
+    (smallest and largest, both included). ``rule`` None is the network's own; "every N" holds every frame
+    here, as STM and STCN train.
     """
     low, high = slots
     count = int(torch.randint(low, high + 1, (1,), generator=generator, device=generator.device))
-    policy = make_policy(rule, slots=count)
+    policy = rule_for(model, rule, slots=count, every=1)
     objects = batch.present.shape[1]
     result = rollout(model, batch.frames, batch.masks, objects, policy, generator=generator, noise=True)  # type: ignore[arg-type]
     return {"loss": segmentation_loss(result, batch.masks)}
@@ -40,7 +41,7 @@ def validation_score(
     model: nn.Module,
     batches: Sequence[ClipBatch],
     *,
-    rule: str = "learned",
+    rule: str | None = None,
     slots: int = 6,
     device: str = "cpu",
 ) -> dict[str, float]:
@@ -49,7 +50,7 @@ def validation_score(
     for batch in batches:
         clips = batch.to(device)
         objects = clips.present.shape[1]
-        policy = make_policy(rule, slots=slots)
+        policy = rule_for(model, rule, slots=slots)
         ids = rollout(model, clips.frames, clips.masks, objects, policy).ids()  # type: ignore[arg-type]
         scores.append(jaccard(ids[:, 1:], clips.masks[:, 1:], objects)[clips.present])
     return {"J": float(torch.cat(scores).mean())}

@@ -1,0 +1,141 @@
+"""Segmenting a folder of clips in many ways: every rule, number of slots and system is a ``Run``."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from tqdm import tqdm
+
+from stremn import paths
+from stremn.data.clips import ClipFolder
+from stremn.memory import POLICIES
+from stremn.models.checkpoints import load_model
+from stremn.settings import Settings
+from stremn.tasks.folder import segment_folder
+from stremn.tasks.multiscale import multiscale_rollout
+from stremn.tasks.postprocess import postprocess_folder
+from stremn.tasks.rules import rule_for
+from stremn.tasks.vos import rollout
+
+
+class Run(Settings):
+    """One way to segment the clips.
+
+    Attributes:
+        network: its name in the training stages.
+        trained: after which stage its weights are taken.
+        policy: entry of ``memory.POLICIES``; None: the network's own rule.
+        slots: K, or frames' worth of features; None: the stage's.
+        options: more settings of the rule, see ``memory.make_policy``.
+        scales, flip: several passes, see ``tasks.multiscale``.
+        postprocess: name of another run; its masks without far parts, see ``tasks.postprocess``.
+        title: what it is called in tables; None: the rule's title.
+    """
+
+    network: str = "stremn"
+    trained: Literal["finetune", "pretrain"] = "finetune"
+    policy: str | None = None
+    slots: int | None = None
+    options: dict[str, Any] = {}
+    scales: list[float] = [1.0]
+    flip: bool = False
+    postprocess: str | None = None
+    title: str | None = None
+
+    def heading(self) -> str:
+        """The title, or the rule's with its number of slots and the network where it is not STReMN."""
+        if self.title is not None:
+            return self.title
+        rule = POLICIES[self.policy].title if self.policy else "own rule"
+        size = "" if self.slots is None else f", {self.slots} slots"
+        return f"{rule}{size}" + ("" if self.network == "stremn" else f" ({self.network})")
+
+
+def segment_runs(
+    runs: Mapping[str, Run],
+    clips: Path,
+    weights: Mapping[str, Path],
+    out: Path,
+    *,
+    slots: int,
+    every: int,
+    batch: int,
+    device: str,
+    seed: int,
+    workers: int = 0,
+) -> dict[str, float]:
+    """Write the masks of every run under ``<out>/<run>/<sequence>/<frame>.png``.
+
+    Args:
+        clips: root of a ``ClipFolder``.
+        weights: training stage → its folder.
+        slots, every: where a run does not say otherwise.
+        workers: runs side by side, each in a process with its share of the cores; 0: one after the other.
+
+    Returns:
+        Seconds per frame of each run, of all clips in batches; post-processed runs have none.
+    """
+    jobs = {
+        name: partial(
+            _segment, run, clips, weights, out / name, slots, every, batch, device, seed, workers and name
+        )
+        for name, run in runs.items()
+        if run.postprocess is None
+    }
+    seconds: dict[str, float] = {}
+    with tqdm(total=len(jobs), desc="runs", unit="run", mininterval=5) as bar:
+        if workers:
+            threads = max(1, torch.get_num_threads() // workers)
+            with ProcessPoolExecutor(
+                workers, get_context("spawn"), torch.set_num_threads, (threads,)
+            ) as pool:
+                waiting = {name: pool.submit(job) for name, job in jobs.items()}
+                for name, result in waiting.items():
+                    seconds[name] = result.result()
+                    bar.update()
+        else:
+            for name, job in jobs.items():
+                seconds[name] = job()
+                bar.update()
+    for name, run in runs.items():
+        if run.postprocess is not None:
+            postprocess_folder(out / run.postprocess, out / name)
+    return seconds
+
+
+def _segment(
+    run: Run,
+    root: Path,
+    weights: Mapping[str, Path],
+    out: Path,
+    slots: int,
+    every: int,
+    batch: int,
+    device: str,
+    seed: int,
+    quiet: str | int,
+) -> float:
+    clips = ClipFolder(root)
+    network, _ = load_model(paths.network(weights[run.trained], run.network))
+    policy = rule_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
+    passes = run.scales != [1.0] or run.flip
+    roll = partial(multiscale_rollout, scales=run.scales, flip=run.flip) if passes else rollout
+    started = time.perf_counter()
+    segment_folder(
+        network,
+        clips,
+        policy,
+        out,
+        roll=roll,
+        batch=batch,
+        device=device,
+        seed=seed,
+        description=out.name,
+        progress=not quiet,
+    )
+    return (time.perf_counter() - started) / sum(clips.length(i) for i in range(len(clips)))

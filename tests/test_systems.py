@@ -1,0 +1,146 @@
+"""Every system by name: rules for networks, runs side by side, our numbers in the papers' tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stremn import paths
+from stremn.cli import main
+from stremn.data.clips import Clip, read_mask, write_clip
+from stremn.errors import InputError
+from stremn.evaluation import papers
+from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Results
+from stremn.evaluation.sequences import ObjectScores
+from stremn.evaluation.vos import VOSScores
+from stremn.memory import POLICIES
+from stremn.models.checkpoints import save_model
+from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
+from stremn.models.stcn import STCN
+from stremn.models.stm import STM
+from stremn.models.stremn import STReMN
+from stremn.stages.runs import Run, segment_runs
+from stremn.tasks.rules import rule_for
+
+FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": [8, 8, 8]}
+
+
+def test_a_network_brings_its_own_rule() -> None:
+    assert [rule_for(n).name for n in (STReMN, STM, STCN)] == ["learned", "every_n", "every_n"]
+    assert rule_for(STM).keep_latest and not rule_for(STCN).keep_latest
+    assert rule_for(STCN, "lfu", slots=3, every=2).slots == 3
+
+
+@pytest.mark.parametrize("name", ["learned", "learned_features"])
+def test_rules_on_update_keys_need_update_keys(name: str) -> None:
+    with pytest.raises(InputError, match=f"needs no update keys, found '{name}': STM has none"):
+        rule_for(STM, name)
+
+
+def test_the_command_lists_everything(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["systems"]) == 0
+    text = capsys.readouterr().out
+    rows = {line.split()[0] for line in text.splitlines() if line.strip()}
+    assert rows >= {*SYSTEMS, *POLICIES, *PREDICTORS, "stremn-ms", "amm"}
+
+
+# --- runs
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> dict[str, Path]:
+    torch.manual_seed(0)
+    save_model(
+        paths.network(tmp_path / "finetune", "stremn"),
+        build_model("stremn", FIELDS),
+        {"system": "stremn", "fields": FIELDS},
+    )
+    return {"finetune": tmp_path / "finetune", "pretrain": tmp_path / "finetune"}
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        frames = rng.integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
+        masks = np.zeros((5, 32, 32), np.uint8)
+        masks[:, 4:16, 6:20] = 1
+        write_clip(tmp_path / "clips", Clip(name, frames, masks, 1))
+    return tmp_path / "clips"
+
+
+def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str, Path], clips: Path) -> None:
+    runs = {
+        "learned": Run(policy="learned"),
+        "lfu@2": Run(policy="lfu", slots=2, options={"every": 1}),
+        "ms": Run(scales=[1.0, 1.25], flip=True),
+        "post": Run(postprocess="ms"),
+    }
+    settings = {"slots": 3, "every": 5, "batch": 2, "device": "cpu", "seed": 0}
+    torch.set_num_threads(1)
+    row = segment_runs(runs, clips, trained, tmp_path / "row", **settings)  # type: ignore[arg-type]
+    side = segment_runs(runs, clips, trained, tmp_path / "side", **settings, workers=2)  # type: ignore[arg-type]
+    assert set(row) == set(side) == {"learned", "lfu@2", "ms"} and min(row.values()) > 0
+    first, second = (
+        {p.relative_to(tmp_path / way).as_posix(): read_mask(p) for p in (tmp_path / way).rglob("*.png")}
+        for way in ("row", "side")
+    )
+    assert len(first) == 4 * 2 * 5 and first.keys() == second.keys()
+    assert all((first[name] == second[name]).all() for name in first)
+    assert any((first[f"learned/a/{t:05d}.png"] != first[f"ms/a/{t:05d}.png"]).any() for t in range(5))
+
+
+def test_headings_name_rule_slots_and_network() -> None:
+    assert (
+        Run(policy="lfu", slots=2, network="stcn").heading() == "AMM, least frequently used, 2 slots (stcn)"
+    )
+    assert Run(policy="oldest", title="A").heading() == "A"
+
+
+# --- the papers' tables
+
+
+def scores(j: float, f: float) -> VOSScores:
+    frames = np.arange(1, 5)
+    return VOSScores("procedural", {"clip_1": ObjectScores(frames, np.full(4, j), np.full(4, f))})
+
+
+def test_every_table_of_the_papers_is_in_the_report() -> None:
+    shown = [id(table.paper) for table in (*SEGMENTATION, PREDICTION)]
+    assert sorted(shown) == sorted(id(table) for table in papers.TABLES.values())
+
+
+def test_our_numbers_join_the_papers_rows() -> None:
+    results = Results(
+        {"learned": scores(0.6, 0.8), "learned@3": scores(0.5, 0.5), "stcn:lfu@2": scores(0.3, 0.5)},
+        slots=6,
+        seconds={"learned": 0.5},
+    )
+    filled = {table.name.split(":")[0]: table for table in SEGMENTATION}
+    assert filled["STReMN Table 1"].rows(results)["learned"]["J&F"] == pytest.approx(70)
+    assert {k: row["J&F"] for k, row in filled["STReMN Table 2"].rows(results).items()} == pytest.approx(
+        {"3": 50, "6": 70}
+    )
+    assert filled["AMM Table I"].rows(results)["lfu"]["J&F"] == pytest.approx(40)
+
+
+def test_an_empty_cell_says_why() -> None:
+    results = Results({"learned": scores(0.6, 0.8)}, slots=6)
+    table = next(t for t in SEGMENTATION if t.paper is papers.DAVIS17)
+    assert "No value for STM, STCN: not trained in this profile" in table.missing(results)
+    assert "No value for KMN, EGM, CFBI, RMNet, LCM: not a system of this project." in table.missing(results)
+    everything = Results({n: scores(0.5, 0.5) for n in papers.RULES.rows}, slots=6)
+    assert next(t for t in SEGMENTATION if t.paper is papers.RULES).missing(everything) == ""
+
+
+def test_sequences_have_the_deviation_over_slots() -> None:
+    results = Results(
+        {"learned@2": scores(0.3, 0), "learned@3": scores(0.4, 0), "learned": scores(0.5, 0)}, slots=6
+    )
+    table = next(t for t in SEGMENTATION if t.paper is papers.SEQUENCES)
+    (row,) = table.rows(results).values()
+    assert row == pytest.approx(
+        {"2 slots": 0.3, "3 slots": 0.4, "6 slots": 0.5, "σ": np.std([0.3, 0.4, 0.5])}
+    )
