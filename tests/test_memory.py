@@ -20,6 +20,7 @@ from stremn.memory import (
 )
 
 H = W = 2
+SLOT_RULES = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
 
 
 def template(
@@ -124,7 +125,7 @@ def test_random_select_keeps_every_past_frame_equally_often() -> None:
 
 
 def test_slot_count_stays_constant_over_500_frames_and_first_and_newest_stay() -> None:
-    for name in [n for n, entry in POLICIES.items() if entry.fixed]:
+    for name in [n for n in SLOT_RULES if POLICIES[n].fixed]:
         for t, held in enumerate(held_after(name, 500, slots=4)):
             assert len(held) == min(t + 1, 4) and held[0] == 0 and held[-1] == t
 
@@ -169,7 +170,7 @@ def test_gradient_reaches_the_update_keys() -> None:
     assert templates[0].update_key.grad is None or float(templates[0].update_key.grad.abs().sum()) == 0
 
 
-@pytest.mark.parametrize("name", list(POLICIES))
+@pytest.mark.parametrize("name", SLOT_RULES)
 @pytest.mark.parametrize("per_object", [False, True])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_buffer_equals_the_value(name: str, per_object: bool, groups: int) -> None:
@@ -192,6 +193,40 @@ def test_buffer_equals_the_value(name: str, per_object: bool, groups: int) -> No
                     found.masked_fill(hidden[..., None, None], 0),
                 )
             assert torch.equal(tensor, found), (t, key)
+
+
+@pytest.mark.parametrize("groups", [1, 0])
+def test_a_buffer_that_meets_its_second_object_late_keeps_the_keys_of_both(groups: int) -> None:
+    policy = make_policy("oldest", slots=3)
+    value, buffer = MemoryState.empty(), MemoryBuffer(policy)
+    for t in range(6):
+        both = template(t, groups=groups)
+        both.present[:, 1], both.given[:, 1] = t >= 2, t == 2
+        value = write(value, both, policy)
+        if t == 2:
+            buffer.add_objects(1)
+        seen = slice(0, 2 if t >= 2 else 1)
+        alone = [x[:, seen] for x in (both.key, both.value, both.update_key, both.present, both.given)]
+        buffer.write(Template(*alone[:3], both.update_query, t, *alone[3:]))
+    query = torch.randn(1, 3, H, W)
+    assert torch.equal(read(value, query), buffer.read(query))
+
+
+def test_skipping_frames_that_are_not_due_equals_writing_them() -> None:
+    policy = make_policy("every_n", every=3, keep_latest=False)
+    traces, state, buffer = (Trace(), Trace()), MemoryState.empty(), MemoryBuffer(policy)
+    skipped = []
+    for t in range(10):
+        new = template(t, given=t in (0, 5))
+        state = write(state, new, policy, trace=traces[0])
+        if buffer.due(t, new.given):
+            buffer.write(new, trace=traces[1])
+        else:
+            skipped.append(t)
+            buffer.skip(t, traces[1])
+    assert skipped == [1, 2, 4, 7, 8] and traces[0] == traces[1]
+    assert all(torch.equal(x, buffer.state.tensors()[k]) for k, x in state.tensors().items())
+    assert MemoryBuffer(make_policy("every_n", every=3)).due(1, torch.zeros(1, 2, dtype=torch.bool))
 
 
 def test_a_late_object_reads_nothing_before_and_keeps_its_given_mask() -> None:

@@ -14,7 +14,7 @@ from stremn.device import choose
 from stremn.errors import InputError
 from stremn.memory import Trace, make_policy
 from stremn.models.checkpoints import load_model
-from stremn.models.predictor import VideoPredictor
+from stremn.models.prediction import PredictionNetwork, as_predictor
 from stremn.models.registry import PREDICTORS
 from stremn.tasks.open import shipped_checkpoint
 from stremn.tasks.predict_video import Predicted, predict_video, side_of
@@ -68,18 +68,17 @@ def _weights(checkpoint: Path | None) -> Path:
         raise InputError(
             "expected --checkpoint FILE, found none: no predictor comes with the package; train one with "
             "`stremn run data` and `stremn run train_prediction`, which writes "
-            "data/runs/demo/train_prediction/model.safetensors"
+            "data/runs/demo/train_prediction/networks/stremn/model.safetensors"
         ) from None
 
 
-def _load(checkpoint: Path | None) -> tuple[VideoPredictor, dict[str, Any]]:
+def _load(checkpoint: Path | None) -> tuple[PredictionNetwork, dict[str, Any]]:
     path = _weights(checkpoint)
     try:
         model, meta = load_model(path, PREDICTORS)
     except InputError as error:
         raise InputError(f"expected the checkpoint of a predictor: {error}") from None
-    assert isinstance(model, VideoPredictor)
-    return model, meta
+    return as_predictor(model), meta
 
 
 def _write(folder: Path, result: Predicted) -> None:

@@ -1,7 +1,9 @@
 """Clips on disk in the layout of DAVIS, and masks as palette PNGs.
 
 ``<root>/JPEGImages/<sequence>/<frame>.jpg`` (or .png) and ``<root>/Annotations/<sequence>/<frame>.png``,
-matched by stem. T frames, H W pixels.
+matched by stem. T frames, H W pixels. Sets in their official layouts: ``data.official``.
+
+Void (255) marks pixels that nobody labelled; a frame without annotation is void throughout.
 """
 
 from collections.abc import Sequence
@@ -17,12 +19,17 @@ from stremn.errors import InputError
 
 IMAGES, MASKS = "JPEGImages", "Annotations"
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+VOID = 255
 Pixels = NDArray[np.uint8]
+Pair = tuple[Path, Path | None]  # files of a frame's image and, where it is annotated, of its mask
 
 
 @dataclass(frozen=True)
 class Clip:
-    """frames uint8 (T, H, W, 3) RGB; masks uint8 (T, H, W) of ids 0..objects; objects: the largest id."""
+    """frames uint8 (T, H, W, 3) RGB; masks uint8 (T, H, W) of ids 0..objects and VOID; objects: the largest id.
+
+    A frame that was not annotated has a mask of VOID alone: nothing is asked, taught or scored there.
+    """
 
     name: str
     frames: Pixels
@@ -31,6 +38,11 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def annotated(self) -> NDArray[np.bool_]:
+        """Boolean (T,): which frames have a mask."""
+        return (self.masks != VOID).any(axis=(1, 2))
 
 
 class ClipFolder:
@@ -57,8 +69,16 @@ class ClipFolder:
             raise InputError(
                 f"expected sequences in {self.root / IMAGES}, found none: make or unpack the data first"
             )
-        self._files = [_match(self.root, name) for name in self.names]
+        self._hold([_match(self.root, name) for name in self.names], cache)
+
+    def _hold(self, files: Sequence[Sequence[Pair]], cache: bool) -> None:
+        self._files = files
         self._cache: dict[int, Clip] | None = {} if cache else None
+
+    @property
+    def annotations(self) -> Path:
+        """The folder that holds a folder of masks for each sequence."""
+        return self.root / MASKS
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,6 +90,10 @@ class ClipFolder:
     def frame_names(self, index: int) -> list[str]:
         """File stem of every frame of a clip."""
         return [image.stem for image, _ in self._files[index]]
+
+    def annotated(self, index: int) -> list[int]:
+        """Numbers of the frames that have a mask, without reading any."""
+        return [number for number, (_, mask) in enumerate(self._files[index]) if mask is not None]
 
     def __getitem__(self, index: int) -> Clip:
         """The whole clip."""
@@ -90,24 +114,37 @@ class ClipFolder:
     def _read(self, index: int, frames: Sequence[int]) -> Clip:
         pairs = [self._files[index][frame] for frame in frames]
         images = [read_image(image) for image, _ in pairs]
-        masks = [read_mask(mask) for _, mask in pairs]
+        unknown = np.full(images[0].shape[:2], VOID, np.uint8)
+        masks = [unknown if mask is None else self._mask(index, mask) for _, mask in pairs]
         for (path, _), image, mask in zip(pairs, images, masks, strict=True):
             if image.shape != images[0].shape or mask.shape != image.shape[:2]:
                 raise InputError(
                     f"expected one size within clip {self.names[index]}, {_by(images[0])}, "
-                    f"found image {_by(image)} and mask {_by(mask)} at {path.stem}: resize the files"
+                    f"found image {_by(image)} and mask {_by(mask)} at {path}: resize the files"
                 )
         stack = np.stack(masks)
-        return Clip(self.names[index], np.stack(images), stack, int(stack.max()))
+        return Clip(self.names[index], np.stack(images), stack, self._objects(index, stack))
+
+    def _mask(self, index: int, path: Path) -> Pixels:
+        """The mask of a frame of a clip."""
+        return read_mask(path)
+
+    def _objects(self, index: int, masks: Pixels) -> int:
+        """The largest id of a clip, by the masks read of it."""
+        return int(masks.max(initial=0, where=masks != VOID))
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images of a sequence, sorted. Raises InputError when there are none."""
+    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
+    if not images:
+        raise InputError(f"expected frames (jpg or png) in {folder}, found none: remove the folder")
+    return images
 
 
 def _match(root: Path, name: str) -> list[tuple[Path, Path]]:
     """Pairs of (image, mask) of a sequence, by stem."""
-    images = sorted(p for p in (root / IMAGES / name).iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
-    if not images:
-        raise InputError(
-            f"expected frames (jpg or png) in {root / IMAGES / name}, found none: remove the folder"
-        )
+    images = frame_files(root / IMAGES / name)
     pairs = [(image, root / MASKS / name / f"{image.stem}.png") for image in images]
     missing = [mask for _, mask in pairs if not mask.is_file()]
     if missing:
@@ -132,17 +169,20 @@ def read_mask(path: Path | str) -> Pixels:
     """A mask as uint8 (H, W) of object ids.
 
     Accepts a palette PNG (id = palette index), a grey or one-bit image of 0 and 255 (one object, id 1), and
-    a grey image of small ids (at most 20). Raises InputError for anything else.
+    a grey image of small ids (at most 20) and, with them, VOID. The alpha channel of a grey image (mode
+    ``LA``, as some of DAVIS-2016) says nothing. Raises InputError for anything else.
     """
     path = Path(path)
     with _opened(path) as file:
         mode, pixels = file.mode, np.array(file)
     if mode == "P":
         return pixels.astype(np.uint8)
+    if mode == "LA":
+        mode, pixels = "L", pixels[..., 0]
     values = np.unique(pixels) if mode in ("L", "1") else np.array([])
     if mode == "1" or (mode == "L" and set(values.tolist()) <= {0, 255}):
         return (pixels > 0).astype(np.uint8)
-    if mode == "L" and values.max() <= 20:
+    if mode == "L" and values[values != VOID].max() <= 20:
         return pixels.astype(np.uint8)
     found = f"a grey image with {len(values)} values up to {values.max()}" if mode == "L" else f"mode {mode}"
     raise InputError(

@@ -15,10 +15,12 @@ from pydantic import Field
 from stremn.data import motion, photographs, shapes
 from stremn.data.clips import Clip
 from stremn.data.render import Bar, Camera, Layer, Sprite, background, draw
+from stremn.errors import InputError
 from stremn.settings import Settings
 
 CHUNK = 64  # frames drawn at once
 SEEN = 0.6  # share of its frames in which an object should be well visible; yields when a layout is crowded
+TOO_SHORT = (5, 6)  # lengths in which no late object, which takes 5 frames or more, can be in view in time
 FIRST_AREA = 0.02  # least visible share of the image in an object's first frame
 
 
@@ -68,12 +70,13 @@ def make_clip(settings: ClipSettings, group: str, index: int, split: str | None 
 
     Returns frames uint8 (T, S, S, 3) and masks uint8 (T, S, S) of ids 0..n. Each object covers at least
     2 % of the image in its first frame; a late one has no mask before it is that visible.
+    Raises InputError when the settings leave no room for such a clip.
     """
     split = split or group
     rng = np.random.default_rng([settings.seed, zlib.crc32(split.encode()), index])
     traits = _draw_traits(settings, rng)
     wanted = SEEN
-    for _ in range(1000):
+    for _ in range(0 if traits.late and settings.length in TOO_SHORT else 1000):
         camera, layers = _plan(settings, traits, group, rng)
         if not _clear_start(settings.size, camera, layers, traits):
             continue
@@ -84,7 +87,11 @@ def make_clip(settings: ClipSettings, group: str, index: int, split: str | None 
             pixels = (np.clip(frames * gain + noise, 0, 1) * 255).round().astype(np.uint8)
             return Clip(f"{split}{index:04d}", pixels, masks, traits.count)
         wanted -= 0.01
-    raise RuntimeError(f"no clip found with {settings} for {split} {index}")
+    raise InputError(
+        f"expected clips with room for {traits.count} objects{' (one late)' if traits.late else ''}, found "
+        f"length {settings.length} and size {settings.size} for clip {index} of {split}: make them longer or "
+        "larger, or ask for fewer or no late objects"
+    )
 
 
 def render(

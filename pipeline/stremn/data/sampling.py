@@ -1,6 +1,7 @@
 """Batches of frames drawn from annotated clips, a pure function of (seed, step).
 
 Source: STM Sec. 3.5 (temporally ordered frames, random skips, growing maximum) and STReMN Sec. 4.1.
+B clips, T frames, O objects, H W pixels, S the side of a crop.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stremn.data.augment import mirrored, random_affine, random_colours, share_in_view, view_many
+from stremn.data.augment import compose, mirrored, random_affine, random_colours, share_in_view, view_many
 from stremn.data.batches import ClipBatch, renumber
-from stremn.data.clips import Clip, ClipFolder
+from stremn.data.clips import VOID, Clip, ClipFolder
 from stremn.errors import InputError
+
+IGNORED = -100  # label of void pixels in a batch: torch's cross entropy passes over it
+TRIES = 100  # random cuts before a folder is declared unfit
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class SkipSchedule:
 
 
 class ClipSampler:
-    """Short training clips cut from longer ones.
+    """Short training clips cut from longer ones, of annotated frames only.
+
+    Void pixels of the masks become ``IGNORED`` in a batch: no object, no background, no loss.
 
     Args:
         folder: the clips; batch, frames: B and T.
@@ -49,8 +55,12 @@ class ClipSampler:
         size: side S of the square frames returned, pixels.
         max_skip: most frames left out between two sampled ones, or a function of the step (``SkipSchedule``).
         augment: flip, affine view and colours, the same for a whole clip.
+        jitter: a small affine movement of each frame besides (rotation and shear in radians, shift in half
+            sides of the crop, zoom, all within ± this); 0: none.
+        least_area: the largest object of a clip's first frame covers at least this share of the crop.
 
-    Raises InputError when every clip is shorter than ``frames``.
+    Raises InputError when every clip has fewer than ``frames`` annotated frames, and in ``batch`` when 100
+    random cuts show no object.
     """
 
     def __init__(
@@ -63,6 +73,8 @@ class ClipSampler:
         max_skip: int | Callable[[int], int] = 0,
         seed: int = 0,
         augment: bool = True,
+        jitter: float = 0.0,
+        least_area: float = 0.005,
     ) -> None:
         self.folder, self.batch_size, self.frames = folder, batch, frames
         self.objects, self.size, self.max_skip, self.seed, self.augment = (
@@ -72,7 +84,8 @@ class ClipSampler:
             seed,
             augment,
         )
-        self.usable = [i for i in range(len(folder)) if folder.length(i) >= frames]
+        self.jitter, self.least_area = jitter, least_area
+        self.usable = [i for i in range(len(folder)) if len(folder.annotated(i)) >= frames]
         if not self.usable:
             longest = max(folder.length(i) for i in range(len(folder)))
             raise InputError(
@@ -88,22 +101,35 @@ class ClipSampler:
         if self.augment:
             gain, offset = random_colours(rng, len(frames))
             frames = (frames * gain + offset).clamp_(0, 1)
-        numbered = [renumber(ids, self.objects, torch.from_numpy(rng.permutation(256))) for ids in masks]
+        numbered = [_numbered(ids, self.objects, torch.from_numpy(rng.permutation(256))) for ids in masks]
         ids, present = (torch.stack(parts) for parts in zip(*numbered, strict=True))
         return ClipBatch(frames, ids, present)
 
     def _clip(self, rng: np.random.Generator, skip: int) -> tuple[Tensor, Tensor, Tensor]:
         """Frames (T, 3, H, W), ids (T, H, W) and the view (T, 2, 3) of one clip."""
-        for _ in range(100):
+        for _ in range(TRIES):
             index = self.usable[rng.integers(len(self.usable))]
-            clip = self.folder.take(index, times(rng, self.folder.length(index), self.frames, skip))
+            known = self.folder.annotated(index)
+            chosen = [known[t] for t in times(rng, len(known), self.frames, skip)]
+            clip = self.folder.take(index, chosen)
             masks = torch.from_numpy(clip.masks)
-            theta = self._theta(rng, masks.shape[1], masks.shape[2])
-            if share_in_view(masks[0], theta) > 0.3:
-                return self._pixels(clip), masks, theta.expand(self.frames, 2, 3)
+            theta = self._views(rng, masks.shape[1], masks.shape[2])
+            first = torch.where(masks[0] == VOID, 0, masks[0])
+            if share_in_view(first, theta[0]) > 0.3 and largest_in_view(first, theta[0]) >= self.least_area:
+                return self._pixels(clip), masks, theta
         raise InputError(
-            f"expected clips with objects in {self.folder.root}, found 100 empty first frames: check masks"
+            f"expected clips with objects of {self.least_area:.1%} of a crop in {self.folder.root}, found none "
+            f"in {TRIES} random first frames: check the masks or lower least_area"
         )
+
+    def _views(self, rng: np.random.Generator, height: int, width: int) -> Tensor:
+        """The view (T, 2, 3) of each frame: one for all, moved a little where there is jitter."""
+        theta = self._theta(rng, height, width).expand(self.frames, 2, 3)
+        if not self.jitter:
+            return theta
+        j = self.jitter
+        moves = random_affine(rng, self.frames, rotate=j, shear=j, zoom=(1 / (1 + j), 1 + j), shift=j)
+        return compose(moves, theta)
 
     def _theta(self, rng: np.random.Generator, height: int, width: int) -> Tensor:
         """A random square view (2, 3) of a frame; its middle when nothing is augmented."""
@@ -121,6 +147,24 @@ class ClipSampler:
         if factor >= 0.8:
             return frames
         return F.interpolate(frames, scale_factor=factor, mode="bilinear", antialias=True)
+
+
+def largest_in_view(mask: Tensor, theta: Tensor) -> float:
+    """The share of the crop of a map (2, 3) that the largest object of a mask (H, W) covers, about; 0: none."""
+    rows, columns = np.nonzero(mask.numpy())
+    height, width = mask.shape
+    matrix = theta.numpy()
+    points = np.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1]) - matrix[:, 2:]
+    seen = (np.abs(np.linalg.solve(matrix[:, :2], points)) < 1).all(axis=0)
+    pixels = np.bincount(mask.numpy()[rows[seen], columns[seen]], minlength=1).max()
+    return float(pixels / (height * width * abs(np.linalg.det(matrix[:, :2]))))
+
+
+def _numbered(masks: Tensor, objects: int, order: Tensor) -> tuple[Tensor, Tensor]:
+    """``renumber`` of masks (T, S, S) with void pixels, which become IGNORED."""
+    void = masks == VOID
+    ids, present = renumber(masks.masked_fill(void, 0), objects, order)
+    return ids.masked_fill(void, IGNORED), present
 
 
 def times(rng: np.random.Generator, length: int, frames: int, skip: int) -> list[int]:

@@ -3,9 +3,18 @@
 >>> policy = make_policy("learned", slots=6)
 >>> state = write(state, template, policy)          # STReMN Sec. 3.2
 >>> read_BOChw = read(state, query_key_BChw)        # STReMN Eq. 5
+
+Without gradients the same in place, for rules on slots and on single features alike:
+
+>>> memory = make_memory(make_policy("lfu", slots=2))
+>>> memory.write(template)                          # AMM Sec. III-D
+>>> read_BOChw = memory.read(query_key_BChw)
 """
 
 from stremn.memory.buffer import MemoryBuffer
+from stremn.memory.feature_state import FeatureState
+from stremn.memory.features import FeatureMemory
+from stremn.memory.interface import Memory, make_memory
 from stremn.memory.policies import POLICIES, Policy, make_policy
 from stremn.memory.read import read
 from stremn.memory.state import MemoryState, Template, load_state, save_state
@@ -14,6 +23,9 @@ from stremn.memory.write import decide, write
 
 __all__ = [
     "POLICIES",
+    "FeatureMemory",
+    "FeatureState",
+    "Memory",
     "MemoryBuffer",
     "MemoryState",
     "Policy",
@@ -22,6 +34,7 @@ __all__ = [
     "TraceStep",
     "decide",
     "load_state",
+    "make_memory",
     "make_policy",
     "read",
     "save_state",

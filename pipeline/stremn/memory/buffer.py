@@ -7,10 +7,13 @@ grow ever reallocate, and then double, so that the memory is not copied per fram
 import torch
 from torch import Tensor
 
+from stremn.memory.fusion import fused_slots, wanted
 from stremn.memory.policies import Policy
+from stremn.memory.read import read
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
 from stremn.memory.write import decide
+from stremn.ops.attention import Affinity
 
 
 class MemoryBuffer:
@@ -37,12 +40,50 @@ class MemoryBuffer:
             return MemoryState.empty()
         return MemoryState(**{k: v[:, :, : self._used] for k, v in self._room.items()}, size=self._size)
 
+    @property
+    def slots(self) -> int:
+        """Slots in use."""
+        return self._used
+
+    def bytes(self) -> int:
+        """Size of the slots in use in bytes."""
+        return self.state.bytes()
+
+    def read(
+        self,
+        query_key_BChw: Tensor,
+        *,
+        affinity: Affinity = "dot",
+        top_k: int | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """``memory.read`` of the state."""
+        return read(self.state, query_key_BChw, affinity=affinity, top_k=top_k, trace=trace)
+
+    def due(self, frame: int, given_BO: Tensor) -> bool:
+        """False if the rule stores only every N-th frame and this is none; then call ``skip``."""
+        return not self._used or self.policy.due(frame) or bool(given_BO.any())
+
+    def skip(self, frame: int, trace: Trace | None = None) -> None:
+        """Let a frame pass that is not due."""
+        if trace is None or not self._used:
+            return
+        none, unseen = torch.zeros_like(self.state.given[:, :, 0]), torch.empty(0)
+        decide(
+            self.state, Template(unseen, unseen, unseen, unseen, frame, none, none), self.policy, trace=trace
+        )
+
     @torch.no_grad()
     def write(
         self, template: Template, *, generator: torch.Generator | None = None, trace: Trace | None = None
     ) -> None:
         """Put a template into the slot that the policy chooses, arg max without noise."""
         weights_BOS = decide(self.state, template, self.policy, generator=generator, trace=trace)
+        fusion = wanted(self.policy, template)
+        fused = None if fusion is None else fused_slots(self.state, weights_BOS, self.policy, fusion)
+        if fused is not None:
+            for name, tensor in fused.tensors.items():
+                self._room[name][fused.where] = tensor
         new = template_tokens(template, self.policy.per_object)
         new["frame_index"] = torch.where(template.present, template.frame, EMPTY)
         new["given"] = template.given & template.present
@@ -54,6 +95,10 @@ class MemoryBuffer:
             old = dict(self._room) or {k: v[:, :, None][:, :, :0] for k, v in new.items()}
             self._reserve(max(self.policy.slots or 0, 2 * (self._used - 1), 2), old)
         self._size = (template.value.shape[-2], template.value.shape[-1])
+        missing = new["keys"].shape[1] - self._room["keys"].shape[1]
+        if missing > 0:  # there was one object, and keys are each object's own
+            keys = self._room["keys"]
+            self._room["keys"] = torch.cat([keys, keys[:, :1].expand(-1, missing, -1, -1, -1)], 1)
         clip, row = (stored > 0).nonzero(as_tuple=True)
         for name, tensor in self._room.items():
             groups = row < tensor.shape[1]  # keys shared by all objects have one row

@@ -2,7 +2,8 @@
 
 A rule is a function of ``Incoming`` and returns the weights a of STReMN Eq. 4: for each row one number
 per slot, exactly one of them 1 (that slot is overwritten) or all 0 (the template is not stored). The last
-column is a free slot. To add a rule, write such a function and one line in ``POLICIES``.
+column is a free slot. To add a rule, write such a function and one line in ``POLICIES``. Rules that
+remove single features instead of slots are in ``feature_rules``, with their lines here.
 
 Letters: B clips; D rows of decisions (1 shared by all objects, or one for each object); S slots in use plus
 at least one free column.
@@ -11,77 +12,20 @@ at least one free column.
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from stremn.errors import InputError
-from stremn.memory.state import EMPTY
+from stremn.memory.feature_rules import Entries, learned_features, least_frequently_used, similar_features
+from stremn.memory.fusion import NETWORK, OFF, SWITCHES
+from stremn.memory.incoming import Incoming
 from stremn.ops.gumbel import straight_through
 
-
-@dataclass(frozen=True)
-class Incoming:
-    """What a rule may look at when a template arrives.
-
-    Attributes:
-        frame: index of the incoming frame.
-        held: int64 (B, D, S), frame index of each slot, −1 where free.
-        given: boolean (B, D, S), the slot holds a given mask.
-        given_now: boolean (B, D), the incoming template has a given mask.
-        similarity: ``similarity("update_keys")`` or ``similarity("keys")``: Eq. 1 between the incoming
-            frame and each slot, (B, D, S), computed when asked.
-        policy: the settings.
-        noise: add Gumbel noise to the learned scores (training).
-        generator: source of random numbers, None for PyTorch's global one.
-        logit_scale: factor of the learned scores.
-    """
-
-    frame: int
-    held: Tensor
-    given: Tensor
-    given_now: Tensor
-    similarity: Callable[[str], Tensor]
-    policy: "Policy"
-    noise: bool = False
-    generator: torch.Generator | None = None
-    logit_scale: Tensor | float = 1.0
-
-    @property
-    def occupied(self) -> Tensor:
-        """Boolean (B, D, S): the slot holds a template."""
-        return self.held != EMPTY
-
-    @property
-    def newest(self) -> Tensor:
-        """Boolean (B, D, S): the slot holds the latest template of its row."""
-        return self.occupied & (self.held == self.held.amax(-1, keepdim=True))
-
-    @property
-    def evictable(self) -> Tensor:
-        """Boolean (B, D, S): slots that may be overwritten, at least one in each row with templates.
-
-        Protected are given masks (``protect_first``) and the latest template (``protect_previous``).
-        Where that leaves nothing (many late objects), first the latest and then every slot but the
-        oldest may go.
-        """
-        allowed = self.occupied
-        if self.policy.protect_first:
-            allowed = allowed & ~self.given
-        strict = allowed & ~self.newest if self.policy.protect_previous else allowed
-        not_oldest = self.occupied & (
-            self.held != self.held.masked_fill(~self.occupied, 2**62).amin(-1, True)
-        )
-        for choice in (allowed, not_oldest, self.occupied):
-            strict = torch.where(strict.any(-1, keepdim=True), strict, choice)
-        return strict
-
-    def uniform(self) -> Tensor:
-        """Uniform random numbers in [0, 1), (B, D, S)."""
-        return torch.rand(self.held.shape, generator=self.generator, device=self.held.device)
-
-
 Rule = Callable[[Incoming], Tensor]
+Index = Literal["top_k", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -93,9 +37,14 @@ class Policy:
         slots: K, the largest number of slots; None where the rule decides alone how many it keeps.
         protect_first: never evict a template whose mask was given (the first frame).
         protect_previous: never evict the latest template when the next one arrives.
-        every: period of ``every_n`` in frames.
+        every: period in frames, of ``every_n`` and of the rules on features.
         per_object: one eviction decision for each object instead of one per frame.
         temperature: τ of Eq. 3.
+        index: what counts as use of a feature (AMM Table IV): ``top_k``: each query position whose
+            k best affinities it is among; ``softmax``: its weights in the read, added up.
+        index_k: that k where the network reads without a top-k of its own (20 as in STCN).
+        keep_latest: ``every_n`` holds the latest frame too (STM); False: only given and N-th frames (STCN).
+        fusion: what happens to an evicted template's information: entry of ``fusion.SWITCHES``.
     """
 
     name: str
@@ -105,10 +54,24 @@ class Policy:
     every: int = 5
     per_object: bool = False
     temperature: float = 1.0
+    index: Index = "top_k"
+    index_k: int = 20
+    keep_latest: bool = True
+    fusion: str = NETWORK
 
-    def __call__(self, incoming: Incoming) -> Tensor:
-        """Weights (B, D, S) of Eq. 4."""
+    def __call__(self, incoming: Incoming | Entries) -> Tensor:
+        """Weights (B, D, S) of Eq. 4; for a rule on features scores (B, M), the lowest go."""
         return POLICIES[self.name].rule(incoming)
+
+    @property
+    def entry(self) -> "Entry":
+        """The rule's line in ``POLICIES``."""
+        return POLICIES[self.name]
+
+    def due(self, frame: int) -> bool:
+        """Whether a frame without a given mask may be stored: False between two periods of some rules."""
+        periodic = self.entry.unit == "feature" or (self.entry.periodic and not self.keep_latest)
+        return not periodic or frame % self.every == 0
 
 
 def _one_hot(slot: Tensor, like: Tensor) -> Tensor:
@@ -187,6 +150,15 @@ def most_similar(incoming: Incoming) -> Tensor:
     return _best(incoming.similarity("keys"), incoming.evictable)
 
 
+def similar_pair(incoming: Incoming) -> Tensor:
+    """The older template of the most similar pair of slots, by Eq. 1 on the read keys.
+
+    The selection step of the earlier version of STReMN (its Fig. 3); with a network that fuses into
+    ``most_similar`` this is its select–distil–update. The incoming template is not looked at.
+    """
+    return _best(incoming.similarity("newer"), incoming.evictable)
+
+
 def first_and_previous(incoming: Incoming) -> Tensor:
     """Rule E of STReMN, "first & previous" of STM: given masks and the latest frame."""
     replaceable = incoming.newest & ~incoming.given
@@ -205,34 +177,76 @@ def previous(incoming: Incoming) -> Tensor:
 
 
 def every_n(incoming: Incoming) -> Tensor:
-    """STM's rule: frames 0, N, 2N, … stay for ever, and the latest one. The memory grows."""
+    """STM's rule: frames 0, N, 2N, … stay for ever, and the latest one. The memory grows.
+
+    Without ``keep_latest`` (STCN's release) a frame between them is stored only if its mask was given.
+    """
+    if not incoming.policy.keep_latest and incoming.frame % incoming.policy.every:
+        return _append(incoming) * incoming.given_now[..., None]
     temporary = incoming.newest & ~incoming.given & (incoming.held % incoming.policy.every != 0)
     return torch.where(temporary.any(-1, keepdim=True), temporary.float(), _append(incoming))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One rule: the function, the paper's letter and words, and whether it keeps to K slots."""
+    """One rule.
 
-    rule: Rule
+    Attributes:
+        rule: of ``Incoming`` (unit ``slot``) or of ``feature_rules.Entries`` (unit ``feature``).
+        title: the paper's letter and words.
+        source: where the papers describe it.
+        fixed: keeps to K slots, or K frames' worth of features.
+        unit: what is removed at once: a whole template, or single features.
+        random: draws random numbers.
+        periodic: stores nothing between two periods if it does not keep the latest frame.
+        protect_first: what ``Policy.protect_first`` is where it is not set.
+        index: what ``Policy.index`` is where it is not set.
+        update_keys: compares update keys, which not every system has.
+    """
+
+    rule: Callable[..., Tensor]
     title: str
     source: str
     fixed: bool
+    unit: Literal["slot", "feature"] = "slot"
+    random: bool = False
+    periodic: bool = False
+    protect_first: bool = True
+    index: Index = "top_k"
+    update_keys: bool = False
+
+
+_features = partial(Entry, fixed=True, unit="feature")
 
 
 POLICIES: dict[str, Entry] = {
-    "learned": Entry(_when_full(learned), "Learned (STReMN)", "STReMN Eqs. 1–4", True),
+    "learned": Entry(_when_full(learned), "Learned (STReMN)", "STReMN Eqs. 1–4", True, update_keys=True),
     "oldest": Entry(_when_full(oldest), "(A) Remove oldest", "STReMN Sec. 4.1.2", True),
     "newest": Entry(_when_full(newest), "(B) Remove newest", "STReMN Sec. 4.1.2", True),
-    "random_drop": Entry(_when_full(random_drop), "(C) Random drop", "STReMN Sec. 4.1.2", True),
-    "random_select": Entry(_when_full(random_select), "(D) Random select", "STReMN Sec. 4.1.2", True),
+    "random_drop": Entry(_when_full(random_drop), "(C) Random drop", "STReMN Sec. 4.1.2", True, random=True),
+    "random_select": Entry(
+        _when_full(random_select), "(D) Random select", "STReMN Sec. 4.1.2", True, random=True
+    ),
     "first_and_previous": Entry(
         first_and_previous, "(E) First and latest", "STReMN Sec. 4.1.2, STM Table 5", False
     ),
     "most_similar": Entry(_when_full(most_similar), "(F) Drop most similar", "STReMN Sec. 4.1.2", True),
+    "similar_pair": Entry(
+        _when_full(similar_pair), "Older of the most similar pair", "STReMN's earlier version, Fig. 3", True
+    ),
     "first": Entry(first, "First frame only", "STM Table 5", False),
     "previous": Entry(previous, "Previous frame only", "STM Table 5", False),
-    "every_n": Entry(every_n, "STM, every N frames", "STM Sec. 4.3", False),
+    "every_n": Entry(every_n, "STM, every N frames", "STM Sec. 4.3", False, periodic=True),
+    "lfu": _features(
+        least_frequently_used, "AMM, least frequently used", "AMM Sec. III-D", protect_first=False
+    ),
+    "lfu_softmax": _features(
+        least_frequently_used, "AMM, softmax index", "AMM Table IV", protect_first=False, index="softmax"
+    ),
+    "learned_features": _features(
+        learned_features, "Learned, single features", "STReMN Eq. 1 on AMM's entries", update_keys=True
+    ),
+    "similar_features": _features(similar_features, "Drop most similar features", "Rule F on AMM's entries"),
 }
 
 
@@ -240,32 +254,64 @@ def make_policy(
     name: str,
     *,
     slots: int = 6,
-    protect_first: bool = True,
+    protect_first: bool | None = None,
     protect_previous: bool = False,
     every: int = 5,
     per_object: bool = False,
     temperature: float = 1.0,
+    index: Index | None = None,
+    index_k: int = 20,
+    keep_latest: bool = True,
+    fusion: str = NETWORK,
 ) -> Policy:
     """A checked policy. ``slots`` is ignored by the rules that decide alone how many they keep.
 
+    ``protect_first`` and ``index`` are the rule's own where they are None: AMM protects nothing, and all
+    other rules protect given masks.
+
     Raises:
-        InputError: unknown name (the nearest one is named), too few slots, a period below 1.
+        InputError: unknown name (the nearest one is named), too few slots, a period below 1, an index
+            or a fusion that does not exist, or decisions per object or fusion of a rule on features.
     """
     if name not in POLICIES:
         near = get_close_matches(name, POLICIES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"expected a memory rule of {', '.join(POLICIES)}; found {name!r}{hint}")
-    least = 1 + int(protect_first) + int(protect_previous)
-    if POLICIES[name].fixed and slots < least:
-        raise InputError(f"rule {name!r} needs at least {least} slots with these protections, found {slots}")
-    if every < 1 or temperature <= 0:
-        raise InputError(f"expected every ≥ 1 and temperature > 0, found {every} and {temperature}")
-    return Policy(
+    entry = POLICIES[name]
+    policy = Policy(
         name,
-        slots if POLICIES[name].fixed else None,
-        protect_first,
+        slots if entry.fixed else None,
+        entry.protect_first if protect_first is None else protect_first,
         protect_previous,
         every,
         per_object,
         temperature,
+        keep_latest=keep_latest,
+        index=entry.index if index is None else index,
+        index_k=index_k,
+        fusion=fusion,
     )
+    _check(policy)
+    return policy
+
+
+def _check(policy: Policy) -> None:
+    name, least = policy.name, 1 + int(policy.protect_first) + int(policy.protect_previous)
+    if policy.slots is not None and policy.slots < least:
+        raise InputError(
+            f"rule {name!r} needs at least {least} slots with these protections, found {policy.slots}"
+        )
+    if policy.every < 1 or policy.temperature <= 0:
+        found = f"{policy.every} and {policy.temperature}"
+        raise InputError(f"expected every ≥ 1 and temperature > 0, found {found}")
+    if policy.index not in get_args(Index) or policy.index_k < 1:
+        found = f"{policy.index!r} and {policy.index_k}"
+        raise InputError(f"expected index 'top_k' or 'softmax' and index_k ≥ 1, found {found}")
+    if policy.per_object and policy.entry.unit == "feature":
+        raise InputError(f"rule {name!r} decides once for all objects, found per_object: leave it off")
+    if policy.fusion not in SWITCHES:
+        raise InputError(f"expected fusion as one of {', '.join(SWITCHES)}; found {policy.fusion!r}")
+    if policy.fusion not in (NETWORK, OFF) and policy.entry.unit == "feature":
+        raise InputError(
+            f"rule {name!r} has no whole templates to fuse, found {policy.fusion!r}: leave it out"
+        )

@@ -5,8 +5,10 @@ h w feature map.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +17,9 @@ from torch import Tensor
 
 from stremn.errors import InputError
 from stremn.ops.similarity import normalised
+
+if TYPE_CHECKING:
+    from stremn.memory.fusion import Fusion
 
 EMPTY = -1  # frame index of a slot that holds nothing for an object
 
@@ -31,11 +36,13 @@ class Template:
         key: (B, G, Ck, h, w); G = 1 where the key is the image's alone, else one per object.
         value: (B, O, Cv, h, w).
         update_key: U^M of Eq. 1, (B, O, Cu, h, w).
-        update_query: U^Q of Eq. 1, from the query encoder, (B, Cu, h, w).
+        update_query: U^Q of Eq. 1, from the query encoder, (B, Cu, h, w); or one per object, (B, O, Cu, h, w).
         frame: index of the frame in its clip.
         present: boolean (B, O); False where the object has not appeared yet.
         given: boolean (B, O); True where the mask was given and not predicted.
         logit_scale: factor of the scores before the Gumbel-softmax (1 in the paper).
+        age_score: what a slot's age in frames adds to its score; None: nothing, as in the paper.
+        fusion: the network's fusion module, None where it has none (see ``memory.fusion``).
     """
 
     key: Tensor
@@ -46,6 +53,8 @@ class Template:
     present: Tensor
     given: Tensor
     logit_scale: Tensor | float = 1.0
+    age_score: Callable[[Tensor], Tensor] | None = None
+    fusion: "Fusion | None" = None
 
 
 def tokens(maps: Tensor) -> Tensor:

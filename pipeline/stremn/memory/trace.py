@@ -10,7 +10,7 @@ from torch import Tensor
 from stremn.errors import InputError
 
 if TYPE_CHECKING:
-    from stremn.memory.policies import Incoming
+    from stremn.memory.incoming import Incoming
 
 FORMAT = "stremn-trace"
 VERSION = 1
@@ -34,6 +34,10 @@ class TraceStep:
         read_mass: share of the attention that each slot received when this frame was read, in [0, 1]
             and summing to 1; None for a frame that was not read (the first).
         evicted_slot, evicted_frame: what was overwritten, None where nothing was.
+        counts, removed: of a memory of single features, None for slots. There every frame of which
+            something is left stands where a slot would: ``held`` are these frames in order of time,
+            ``counts`` how many entries each has after the write, and ``removed`` how many each frame of
+            ``held_before`` lost. The action is ``evict`` where anything was removed; no single slot was.
     """
 
     clip: int
@@ -48,6 +52,8 @@ class TraceStep:
     read_mass: list[float] | None
     evicted_slot: int | None
     evicted_frame: int | None
+    counts: list[int] | None = None
+    removed: list[int] | None = None
 
 
 @dataclass
@@ -95,6 +101,51 @@ class Trace:
                         evicted_frame=before[slot] if evicts and slot is not None else None,
                     )
                 )
+        self._mass = None
+
+    def read_entries(self, mass_BM: Tensor) -> None:
+        """Keep the read mass of single features, for the frame that is about to be written."""
+        self._mass = mass_BM.detach().float().cpu()
+
+    def wrote_entries(self, frame: int, before_BM: Tensor, after_BM: Tensor, evictable_BM: Tensor) -> None:
+        """Record one frame in a memory of single features, for every clip.
+
+        Args:
+            frame: index of the incoming frame.
+            before_BM, after_BM: the frame that each entry comes from, −1 where free.
+            evictable_BM: boolean, which entries could have been removed.
+        """
+        before_BM, after_BM, evictable_BM = before_BM.cpu(), after_BM.cpu(), evictable_BM.cpu()
+        for clip, (before, after) in enumerate(zip(before_BM, after_BM, strict=True)):
+            held_before, place, had = before[before >= 0].unique(return_inverse=True, return_counts=True)
+            held, counts = after[after >= 0].unique(return_counts=True)
+            left = dict(zip(held.tolist(), counts.tolist(), strict=True))
+            removed = [n - left.get(f, 0) for f, n in zip(held_before.tolist(), had.tolist(), strict=True)]
+            zeros = held_before.new_zeros(len(held_before))
+            evictable = zeros.scatter_add(0, place, evictable_BM[clip, : len(before)][before >= 0].long()) > 0
+            mass = None
+            if self._mass is not None:
+                share = self._mass[clip][before[: self._mass.shape[1]] >= 0]
+                mass = zeros.float().scatter_add_(0, place, share).tolist()
+            changed = not bool((before == after).all())
+            self.steps.append(
+                TraceStep(
+                    clip=clip,
+                    row=0,
+                    frame=frame,
+                    action="skip" if not changed else "evict" if any(removed) else "append",
+                    held_before=held_before.tolist(),
+                    held=held.tolist(),
+                    ages=[frame - f for f in held.tolist()],
+                    scores=None,
+                    evictable=evictable.tolist(),
+                    read_mass=mass,
+                    evicted_slot=None,
+                    evicted_frame=None,
+                    counts=counts.tolist(),
+                    removed=removed,
+                )
+            )
         self._mass = None
 
     def of_clip(self, clip: int) -> "Trace":

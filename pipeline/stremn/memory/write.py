@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stremn.memory.policies import Incoming, Policy
+from stremn.errors import InputError
+from stremn.memory.fusion import fused_state, similarity_to_newer
+from stremn.memory.incoming import Incoming
+from stremn.memory.policies import Policy
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
 from stremn.ops.similarity import normalised, template_similarity
@@ -27,7 +30,15 @@ def decide(
 
     Column S − 1 is a slot that does not exist yet. Without ``per_object`` all objects share one decision,
     taken from scores averaged over the objects that a slot holds.
+
+    Raises:
+        InputError: a rule that works on single features.
     """
+    if policy.entry.unit != "slot":
+        raise InputError(
+            f"expected a rule that keeps whole templates for training and prediction, found {policy.name!r}, "
+            "which removes single features and passes no gradient: segment with it under torch.no_grad()"
+        )
     batch, objects = template.present.shape
     if state.slots == 0:
         held = torch.full((batch, objects, 0), EMPTY, device=template.present.device)
@@ -38,7 +49,11 @@ def decide(
     scores: dict[str, Tensor] = {}
 
     def similarity(which: str) -> Tensor:
-        scores[which] = F.pad(_scores(state, template, which, shared), (0, 1))
+        found = _scores(state, template, which, shared)
+        if which == "update_keys" and template.age_score is not None:
+            age = template.frame - _rows(state.frame_index, shared)
+            found = found + template.age_score(age.to(found.dtype))
+        scores[which] = F.pad(found, (0, 1))
         return scores[which]
 
     incoming = Incoming(
@@ -69,10 +84,12 @@ def write(
 ) -> MemoryState:
     """A new state with the template in it; ``state`` is left as it was.
 
-    In the forward pass the chosen slot is replaced and the others stay exactly; in the backward pass
-    the softmax behind the choice gets its gradient through Eq. 4.
+    In the forward pass the chosen slot is replaced and the others stay exactly (unless the network fuses,
+    see ``memory.fusion``); in the backward pass the softmax behind the choice gets its gradient
+    through Eq. 4.
     """
     weights_BOS = decide(state, template, policy, generator=generator, noise=noise, trace=trace)
+    state = fused_state(state, template, weights_BOS, policy)
     return apply(state, template, weights_BOS, policy.per_object)
 
 
@@ -117,10 +134,15 @@ def _rows(per_object: Tensor, shared: bool) -> Tensor:
 
 
 def _scores(state: MemoryState, template: Template, which: str, shared: bool) -> Tensor:
-    """Eq. 1 of the incoming frame with each slot: (B, O, K), or (B, 1, K) averaged over a slot's objects."""
+    """Eq. 1 of the incoming frame with each slot: (B, O, K), or (B, 1, K) averaged over a slot's objects.
+
+    ``newer``: between the slots themselves.
+    """
     if which == "update_keys":
         query = normalised(template.update_query.flatten(-2).transpose(-1, -2))
         scores = template_similarity(query, state.update_keys)
+    elif which == "newer":
+        scores = similarity_to_newer(state)
     else:
         query = normalised(template.key.flatten(-2).transpose(-1, -2))
         scores = template_similarity(query, normalised(state.keys))

@@ -5,20 +5,18 @@ Letters: B clips, S frames of a stack, C channels of a frame, H W pixels, h w fe
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from stremn.errors import InputError
+from stremn.memory import Policy, Trace
 from stremn.models.backbones import group_norm
+from stremn.models.prediction import Output, PredictionNetwork, check_output, compose, start_as_a_copy
+from stremn.models.predictor_memory import SlotSession
 from stremn.ops.attention import Affinity
 
 SLOPE = 0.2  # of LeakyReLU below 0
-LOGIT_CLAMP = 1e-2  # how near to 0 and 1 the last frame may be where a change is added to it
-BLEND_START = -2.0  # logit of the share of a new frame before training
-
-Output = Literal["frame", "change", "blend"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class StackFeatures:
         return StackFeatures(self.feature[rows], self.last[rows], tuple(s[rows] for s in self.skips))
 
 
-class VideoPredictor(nn.Module):
+class VideoPredictor(PredictionNetwork):
     """Predicts the frame after a stack; the memory itself is in ``stremn.memory``.
 
     Args:
@@ -57,6 +55,7 @@ class VideoPredictor(nn.Module):
             fewer steps: ``change``, added to the last frame before the sigmoid; ``blend``, a new frame and
             how much of it replaces the last one at each pixel.
         skips: the query's finer maps reach the decoder. Differs: the paper's decoder has none (Sec. 3.3).
+        read_memory: False: zeros in place of what is read, to measure what the memory is worth.
 
     The paper gives no widths or kernel sizes: 3 × 3 convolutions, each with GroupNorm and LeakyReLU.
     """
@@ -76,10 +75,10 @@ class VideoPredictor(nn.Module):
         top_k: int | None = None,
         output: Output = "frame",
         skips: bool = False,
+        read_memory: bool = True,
     ) -> None:
         super().__init__()
-        if output not in get_args(Output):
-            raise InputError(f"expected an output of {', '.join(get_args(Output))}, found {output!r}")
+        check_output(output)
         if not (0 < halvings <= blocks and stack >= 1 and in_channels >= 1 and 0 < base_width <= max_width):
             raise InputError(
                 "expected 0 < halvings ≤ blocks, stack and in_channels ≥ 1 and 0 < base_width ≤ max_width, "
@@ -87,6 +86,7 @@ class VideoPredictor(nn.Module):
             )
         self.in_channels, self.stack, self.output = in_channels, stack, output
         self.affinity, self.top_k, self.stride = affinity, top_k, 2**halvings
+        self.read_memory = read_memory
         self.skip_blocks = halvings - 1 if skips else 0
         widths = [min(base_width * 2**i, max_width) for i in range(blocks)]
         entries = pairwise([stack * in_channels, *widths])
@@ -109,19 +109,19 @@ class VideoPredictor(nn.Module):
         sources = reversed(widths[: self.skip_blocks])
         self.skips = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(sources, skip_exits, strict=False))
         self.predict = nn.Conv2d(base_width, in_channels + (output == "blend"), 3, padding=1)
-        if output != "frame":
-            self._start_as_a_copy()
+        start_as_a_copy(self.predict, output)
 
-    def _start_as_a_copy(self) -> None:
-        """Start from the prediction that the last frame stays (``blend``: almost)."""
-        bias = self.predict.bias
-        assert bias is not None
-        with torch.no_grad():
-            if self.output == "change":
-                self.predict.weight.zero_()
-                bias.zero_()
-            else:
-                bias[-1] = BLEND_START
+    def begin(
+        self,
+        policy: Policy,
+        *,
+        in_place: bool = False,
+        generator: torch.Generator | None = None,
+        noise: bool = False,
+        trace: Trace | None = None,
+    ) -> SlotSession:
+        """Start a video with an empty memory."""
+        return SlotSession(self, policy, in_place=in_place, generator=generator, noise=noise, trace=trace)
 
     def encode(self, stacks: Tensor) -> StackFeatures:
         """Encode stacks (B, S·C, H, W) in [0, 1], oldest frame first; H and W multiples of ``stride``."""
@@ -147,12 +147,7 @@ class VideoPredictor(nn.Module):
             at = i - first_skip
             if 0 <= at < len(self.skips):
                 x = x + self.skips[at](query.skips[-1 - at])
-        made = self.predict(x)
-        if self.output == "change":
-            return (made + torch.logit(query.last, LOGIT_CLAMP)).sigmoid()
-        if self.output == "blend":
-            return query.last + made[:, -1:].sigmoid() * (made[:, :-1].sigmoid() - query.last)
-        return made.sigmoid()
+        return compose(self.predict(x), query.last, self.output)
 
 
 def _down(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:

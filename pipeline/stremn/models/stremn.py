@@ -4,15 +4,21 @@ Letters: B clips, O objects, H W pixels, h w feature map, C channels.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from stremn.errors import InputError
+from stremn.memory.fusion import Fusion, checked_strategy
 from stremn.models.backbones import BACKBONES, copy_shared_weights, make_backbone
 from stremn.models.decoder import MaskDecoder
+from stremn.models.fusion import FusionCell
+from stremn.models.update import AgeScore
 from stremn.models.vos import IMAGENET_MEAN, IMAGENET_STD, Query, others
 from stremn.ops.attention import Affinity
+
+UpdateFrom = Literal["image", "mask"]
 
 
 class STReMN(nn.Module):
@@ -31,6 +37,14 @@ class STReMN(nn.Module):
         aspp_rates: dilations of the ASPP.
         pretrained: ImageNet weights for both encoders.
         learn_logit_scale: a learned factor of the update scores. Differs: the paper has none.
+        update_from: what the incoming side of Eq. 1 sees: ``image``, the query encoder's update key (the
+            paper), or ``mask``, the incoming template's own update key, from frame and mask.
+        update_age: a learned function of a slot's age is added to its score. Differs: the paper has none.
+        fusion: fuse evicted templates into others (Eqs. 6–12): entry of ``memory.fusion.STRATEGIES``; None:
+            no fusion module, as the paper's final system.
+
+    Raises:
+        InputError: an unknown fusion strategy or ``update_from``.
     """
 
     def __init__(
@@ -47,8 +61,13 @@ class STReMN(nn.Module):
         aspp_rates: Sequence[int] = (1, 2, 4, 8),
         pretrained: bool = False,
         learn_logit_scale: bool = False,
+        update_from: UpdateFrom = "image",
+        update_age: bool = False,
+        fusion: str | None = None,
     ) -> None:
         super().__init__()
+        if update_from not in get_args(UpdateFrom):
+            raise InputError(f"expected update_from 'image' or 'mask', found {update_from!r}")
         self.keys, self.affinity, self.top_k, self.decoder_skips = keys, affinity, top_k, decoder_skips
         self.query_encoder = make_backbone(backbone, pretrained=pretrained)
         self.memory_encoder = make_backbone(backbone, channels_in=5, pretrained=pretrained)
@@ -59,7 +78,8 @@ class STReMN(nn.Module):
         def head(width: int) -> nn.Conv2d:
             return nn.Conv2d(channels, width, 3, padding=1)
 
-        self.query_key, self.query_value, self.query_update = head(key_dim), head(value_dim), head(update_dim)
+        self.query_key, self.query_value = head(key_dim), head(value_dim)
+        self.query_update: nn.Conv2d | None = head(update_dim)
         self.memory_key = head(key_dim) if keys == "memory" else None
         self.memory_value, self.memory_update = head(value_dim), head(update_dim)
         with torch.no_grad():  # both sides of the read and of Eq. 1 start from the same map of the image
@@ -73,6 +93,12 @@ class STReMN(nn.Module):
             2 * value_dim, decoder_dims, skip_channels if decoder_skips else (), aspp_rates
         )
         self.log_logit_scale = nn.Parameter(torch.zeros(())) if learn_logit_scale else None
+        self.update_from = update_from
+        if update_from == "mask":
+            self.query_update = None
+        self.age_score = AgeScore() if update_age else None
+        self.fusion_strategy = checked_strategy(fusion)
+        self.fusion_cell = FusionCell(key_dim + value_dim + update_dim) if fusion else None
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -83,16 +109,24 @@ class STReMN(nn.Module):
         """Factor of the update scores: 1, or e to the learned number."""
         return 1.0 if self.log_logit_scale is None else self.log_logit_scale.exp()
 
+    @property
+    def fusion(self) -> Fusion | None:
+        """The fusion module with its strategy, for the memory; None without one."""
+        if self.fusion_cell is None or self.fusion_strategy is None:
+            return None
+        return Fusion(self.fusion_cell, self.fusion_strategy, keys=self.memory_key is not None)
+
     def encode_query(self, frames_B3HW: Tensor) -> Query:
         """Encode RGB frames in [0, 1]; H and W are multiples of ``stride``."""
         frames = (frames_B3HW - self.mean) / self.std
         *skips, feature = self.query_encoder(frames)
+        key = self.query_key(feature)
         return Query(
             frames,
             feature,
-            self.query_key(feature),
+            key,
             self.query_value(feature),
-            self.query_update(feature),
+            key[:, :0] if self.query_update is None else self.query_update(feature),
             tuple(skips) if self.decoder_skips else (),
         )
 

@@ -89,6 +89,32 @@ def _top_k_read(
         if valid_BOM is not None:
             affinity_BGNM = affinity_BGNM.masked_fill(~valid_BOM[:, :, None], -torch.inf)
         best_BGNk, at_BGNk = affinity_BGNM.topk(top_k, dim=-1)
+        if not torch.is_grad_enabled():
+            chunks.append(gathered(at_BGNk, best_BGNk.softmax(-1), values_BOMC))
+            continue
         weights_BGNM = torch.zeros_like(affinity_BGNM).scatter(-1, at_BGNk, best_BGNk.softmax(-1))
         chunks.append(weights_BGNM @ values_BOMC)
     return torch.cat(chunks, 2)
+
+
+def gathered(at_BRnk: Tensor, weights_BRnk: Tensor, values_BOMC: Tensor) -> Tensor:
+    """Sum of k weighted values for each of n query positions, (B, O, n, Cv): k / M of a product's work.
+
+    R is 1 (the same positions for all objects) or O. Without gradients.
+    """
+    rows = at_BRnk.shape[1]
+    return torch.stack(
+        [
+            torch.stack(
+                [
+                    F.embedding_bag(
+                        at_Rnk[o % rows], values_MC, per_sample_weights=w_Rnk[o % rows], mode="sum"
+                    )
+                    for o, values_MC in enumerate(values_OMC)
+                ]
+            )
+            for at_Rnk, w_Rnk, values_OMC in zip(
+                at_BRnk, weights_BRnk.to(values_BOMC.dtype), values_BOMC, strict=True
+            )
+        ]
+    )

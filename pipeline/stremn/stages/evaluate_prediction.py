@@ -1,26 +1,49 @@
-"""Stage 6: predict the test people freely and score it beside copying the last frame (STReMN Table 5)."""
+"""Stage 6: predict the test people freely with every system, and say how well and at what cost (STReMN Table 5)."""
 
 import json
 import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stremn import paths
 from stremn.analysis.prediction_figures import curves_figure, prediction_strip
 from stremn.data.windows import test_windows
+from stremn.errors import InputError
 from stremn.evaluation.lpips import load_lpips
 from stremn.evaluation.prediction import PredictionScores, copy_last_frame, score_prediction
+from stremn.evaluation.prediction_tables import Difference, cells, label, psnr_ahead
 from stremn.memory import make_policy
-from stremn.models.checkpoints import load_model
+from stremn.models.checkpoints import described_network, load_model, load_weights
+from stremn.models.prediction import PredictionNetwork, as_predictor
 from stremn.models.registry import PREDICTORS
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.tasks.prediction import predict_clips
+from stremn.tasks.prediction_cost import milliseconds_per_frame
 
 ALEXNET = "STREMN_ALEXNET"  # environment variable: file of AlexNet's weights for LPIPS
-MODEL, COPY = "STReMN", "Copy the last frame"
+COPY = "Copy the last frame"
+KEYS = {COPY: "copy"}  # in metrics.json, where it is not the name in small letters
+
+Scores = dict[str, dict[str, PredictionScores]]
+
+
+class Variant(Settings):
+    """A trained network with some fields changed that need no other weights.
+
+    Attributes:
+        of: its name in the training stage.
+        fields: the changed arguments of its class.
+    """
+
+    of: str
+    fields: dict[str, Any]
 
 
 class Parameters(Settings):
@@ -31,11 +54,13 @@ class Parameters(Settings):
         device: where to predict.
         observed: frames given.
         predicted: frames to predict, any number.
-        slots: K.
+        slots: K, of the systems with slots.
         stride: frames between the starts of two test windows of a video.
-        conventions: entries of ``evaluation.conventions``; the first one's curves are drawn.
+        conventions: entries of ``evaluation.conventions``; the comparison and the curves use the first one.
         batch: windows side by side.
         show: windows whose frames are drawn.
+        reference: the network that the others are compared with, window by window.
+        variants: more rows on the same weights, by the name they have in the tables.
     """
 
     seed: int = 0
@@ -47,90 +72,162 @@ class Parameters(Settings):
     conventions: list[str] = ["predrnn", "mim", "openstl"]
     batch: int = 16
     show: int = 3
+    reference: str = "stremn"
+    variants: dict[str, Variant] = {}
 
 
-def predict(stage: Stage[Parameters]) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
-    """Names of the test windows, the windows (N, T, 1, H, W), and what each system predicts."""
+@dataclass(frozen=True)
+class Predicted:
+    """What each system made of the test windows.
+
+    Attributes:
+        names: of the N windows.
+        frames: the windows, (N, T, 1, H, W).
+        systems: name → predictions (N, P, 1, H, W); the reference is the first.
+        costs: name → ``parameters`` and ``milliseconds`` per predicted frame, where a network computes.
+    """
+
+    names: list[str]
+    frames: np.ndarray
+    systems: dict[str, np.ndarray]
+    costs: dict[str, dict[str, float]]
+
+    @property
+    def people(self) -> list[str]:
+        """The person of each window; windows of one person are not independent."""
+        return [name.split("_")[0] for name in self.names]
+
+
+def networks(stage: Stage[Parameters]) -> dict[str, PredictionNetwork]:
+    """All that were trained, the reference first, then the variants."""
+    p, folder = stage.parameters, stage.inputs("train_prediction")
+    trained = sorted(paths.networks(folder), key=lambda name: name != p.reference)
+    if p.reference not in trained:
+        raise InputError(f"expected a reference of {', '.join(trained)}, found {p.reference!r}: train it")
+    made = {name: _load(paths.network(folder, name), {}) for name in trained}
+    for name, variant in p.variants.items():
+        if variant.of not in trained:
+            raise InputError(f"expected a variant of {', '.join(trained)}, found {name!r} of {variant.of!r}")
+        made[name] = _load(paths.network(folder, variant.of), variant.fields)
+    return made
+
+
+def predict(stage: Stage[Parameters]) -> Predicted:
+    """Predict every test window with every system, and time it."""
     p = stage.parameters
     windows = test_windows(stage.inputs("data") / "walkers" / "test", p.observed + p.predicted, p.stride)
     frames = np.stack([window for _, window in windows])
-    model, _ = load_model(stage.inputs("train_prediction") / "model.safetensors", PREDICTORS)
     policy = make_policy("learned", slots=p.slots)
-    ours = predict_clips(model, frames, p.observed, p.predicted, policy, batch=p.batch, device=p.device)  # type: ignore[arg-type]
-    systems = {MODEL: ours, COPY: copy_last_frame(frames[:, : p.observed], p.predicted)}
-    return [name for name, _ in windows], frames, systems
+    systems, costs = {}, {}
+    for name, model in networks(stage).items():
+        systems[name] = predict_clips(
+            model, frames, p.observed, p.predicted, policy, batch=p.batch, device=p.device
+        )
+        costs[name] = {
+            "parameters": float(sum(w.numel() for w in model.parameters())),
+            "milliseconds": milliseconds_per_frame(
+                model, frames[0, : p.observed], p.predicted, policy, device=p.device
+            ),
+        }
+    systems[COPY] = copy_last_frame(frames[:, : p.observed], p.predicted)
+    return Predicted([name for name, _ in windows], frames, systems, costs)
 
 
-def score(
-    stage: Stage[Parameters], names: list[str], frames: np.ndarray, systems: dict[str, np.ndarray]
-) -> dict[str, dict[str, PredictionScores]]:
+def score(stage: Stage[Parameters], made: Predicted) -> Scores:
     """Every convention's metrics of every system; the bootstrap draws whole people, not windows."""
-    p = stage.parameters
-    truth, people = frames[:, p.observed :], [name.split("_")[0] for name in names]
+    p, truth = stage.parameters, made.frames[:, stage.parameters.observed :]
     lpips, reason = load_lpips(from_environment=os.environ.get(ALEXNET), device=p.device)
-    found = {
+    scores = {
         convention: {
             name: score_prediction(
-                predicted, truth, convention, lpips, lpips_reason=reason, groups=people, seed=p.seed
+                predicted, truth, convention, lpips, lpips_reason=reason, groups=made.people, seed=p.seed
             )
-            for name, predicted in systems.items()
+            for name, predicted in made.systems.items()
         }
         for convention in p.conventions
     }
-    form = {c: {s: scores.to_dict() for s, scores in by.items()} for c, by in found.items()}
+    form = {c: {s: one.to_dict() for s, one in by.items()} for c, by in scores.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
-    for convention, by in found.items():
-        for system, scores in by.items():
-            key = f"{'stremn' if system == MODEL else 'copy'}.{convention}"
-            values |= {f"{key}.{metric}": value for metric, value in scores.mean.items()}
-            reasons |= {f"{key}.{metric}": reason for metric, reason in scores.reasons.items()}
+    for convention, by in scores.items():
+        for system, one in by.items():
+            key = f"{_key(system)}.{convention}"
+            values |= {f"{key}.{metric}": value for metric, value in one.mean.items()}
+            reasons |= {f"{key}.{metric}": why for metric, why in one.reasons.items()}
+    for system, cost in made.costs.items():
+        values |= {f"{_key(system)}.{name}": value for name, value in cost.items()}
+    for system, (ahead, _, _) in _ahead(stage, made, scores).items():
+        values[f"{_key(system)}.psnr_ahead_of_{_key(p.reference)}"] = ahead
     stage.metrics(values, reasons)
-    return found
+    return scores
 
 
-def table(stage: Stage[Parameters], found: dict[str, dict[str, PredictionScores]]) -> pd.DataFrame:
+def comparison(stage: Stage[Parameters], made: Predicted, scores: Scores) -> pd.DataFrame:
+    """One row a system: parameters, time per predicted frame, the first convention's metrics with intervals."""
+    p, ahead = stage.parameters, _ahead(stage, made, scores)
+    rows: dict[str, dict[str, str]] = {}
+    for system, one in scores[p.conventions[0]].items():
+        cost, difference = made.costs.get(system), ahead.get(system)
+        rows[label(system)] = {
+            "parameters": f"{cost['parameters']:.0f}" if cost else "0",
+            "ms per frame": f"{cost['milliseconds']:.3g}" if cost else "–",
+            **cells(one),
+            f"PSNR ahead of {label(p.reference)}": _signed(difference) if difference else "–",
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    stage.table("comparison", frame)
+    return frame
+
+
+def table(stage: Stage[Parameters], scores: Scores) -> pd.DataFrame:
     """One row per convention and system, with intervals; what could not be computed says why."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for convention, by in found.items():
-        for system, scores in by.items():
-            rows[(convention, system)] = {
-                metric: f"null ({scores.reasons.get(metric, '')})"
-                if value is None
-                else _interval(scores, metric)
-                for metric, value in scores.mean.items()
-            }
+    rows = {(c, label(system)): cells(one) for c, by in scores.items() for system, one in by.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     stage.table("prediction", frame)
     return frame
 
 
-def figures(
-    stage: Stage[Parameters],
-    frames: np.ndarray,
-    systems: dict[str, np.ndarray],
-    found: dict[str, dict[str, PredictionScores]],
-) -> dict[str, Figure]:
+def figures(stage: Stage[Parameters], made: Predicted, scores: Scores) -> dict[str, Figure]:
     """Each metric per predicted frame, and some predictions beside the truth."""
     p = stage.parameters
-    by = found[p.conventions[0]]
+    by = scores[p.conventions[0]]
     curves = {
-        metric.upper(): {name: np.asarray(s.per_frame[metric]) for name, s in by.items()}
-        for metric, value in by[MODEL].mean.items()
+        metric.upper(): {label(name): np.asarray(one.per_frame[metric]) for name, one in by.items()}
+        for metric, value in by[p.reference].mean.items()
         if value is not None
     }
     drawn = {"per_frame": curves_figure(curves, observed=p.observed)}
-    for row in np.linspace(0, len(frames) - 1, p.show).round().astype(int):
-        shown = {name: predicted[row, :, 0] for name, predicted in systems.items()}
+    for row in np.linspace(0, len(made.frames) - 1, p.show).round().astype(int):
+        shown = {label(name): predicted[row, :, 0] for name, predicted in made.systems.items()}
         drawn[f"window_{row:03d}"] = prediction_strip(
-            frames[row, : p.observed, 0], frames[row, p.observed :, 0], shown
+            made.frames[row, : p.observed, 0], made.frames[row, p.observed :, 0], shown
         )
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn
 
 
-def _interval(scores: PredictionScores, metric: str) -> str:
-    low, high = scores.interval[metric]  # type: ignore[misc]
-    return f"{scores.mean[metric]:.4g} [{low:.4g}, {high:.4g}]"
+def _load(path: Path, changed: dict[str, Any]) -> PredictionNetwork:
+    """A trained network with some fields changed."""
+    model, meta = load_model(path, PREDICTORS)
+    if changed:
+        other = described_network({**meta, "fields": {**meta["fields"], **changed}}, PREDICTORS)
+        load_weights(other, model.state_dict(), str(path))
+        model = other.eval()
+    return as_predictor(model)
+
+
+def _key(name: str) -> str:
+    """As metrics.json and MLflow write it."""
+    return KEYS.get(name, re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"))
+
+
+def _ahead(stage: Stage[Parameters], made: Predicted, scores: Scores) -> dict[str, Difference]:
+    p = stage.parameters
+    return psnr_ahead(scores[p.conventions[0]], p.reference, made.people, p.seed)
+
+
+def _signed(difference: Difference) -> str:
+    mean, low, high = difference
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"

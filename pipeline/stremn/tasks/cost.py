@@ -16,8 +16,8 @@ class Cost:
 
     Attributes:
         seconds: time of each frame.
-        slots: slots in use after each frame.
-        memory_bytes: size of the slots after each frame (keys, values, update keys).
+        slots: slots, or frames' worth of single features, in use after each frame.
+        memory_bytes: size of what they hold after each frame (keys, values, update keys, counters).
         resident_bytes: memory of the process after each frame.
     """
 

@@ -1,17 +1,23 @@
 """``stremn.open_stream``: a system, its weights and a rule by name."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 
 from stremn.errors import InputError
-from stremn.memory import make_policy
-from stremn.models.checkpoints import load_model, read_meta
+from stremn.memory import POLICIES
+from stremn.models.official import load_network
 from stremn.models.registry import SYSTEMS
+from stremn.tasks.multiscale_stream import MultiScaleStream
+from stremn.tasks.rules import rule_for
 from stremn.tasks.stream import Stream
 
-DEFAULT_RULE = {"stremn": "learned"}
+
+def needs_update_keys() -> set[str]:
+    """Rules that compare update keys, which STM and STCN do not have."""
+    return {name for name, entry in POLICIES.items() if entry.update_keys}
 
 
 def shipped_checkpoint(system: str = "stremn") -> Path:
@@ -36,9 +42,12 @@ def open_stream(
     device: str = "cpu",
     *,
     every: int = 5,
-    protect_first: bool = True,
+    protect_first: bool | None = None,
     protect_previous: bool = False,
     per_object: bool = False,
+    fusion: str = "network",
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
     size: int | None = None,
     trace: bool = True,
     seed: int = 0,
@@ -47,12 +56,17 @@ def open_stream(
 
     Args:
         system: entry of ``models.registry.SYSTEMS``.
-        checkpoint: weights; None: the small checkpoint that comes with the package.
+        checkpoint: weights, ours or the officially released file of ``stm`` or ``stcn``; None: the small
+            checkpoint that comes with the package.
         policy: entry of ``memory.POLICIES``; None: the system's own rule.
         slots: K, where the rule has a fixed number.
         device: ``cpu``, ``cuda``, …
-        every: period of the rule ``every_n``, in frames.
-        protect_first, protect_previous, per_object: see ``memory.Policy``.
+        every: period of the rule ``every_n`` and of the rules on single features, in frames.
+        protect_first, protect_previous, per_object: see ``memory.Policy``; protect_first None: the
+            rule's own.
+        fusion: see ``memory.Policy``; ``none`` leaves a network's fusion module out.
+        scales, flip: passes at other sizes and mirrored ones, averaged (STReMN-MS); see
+            ``tasks.multiscale``. ``tasks.multiscale.SCALES`` with ``flip`` is the paper's setting.
         size: shorter side in pixels at which frames are looked at; None: as they come.
         trace: record what happens in the memory.
         seed: of the random rules.
@@ -62,20 +76,22 @@ def open_stream(
     """
     if system not in SYSTEMS:
         raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {system!r}")
-    rule = make_policy(
-        policy or DEFAULT_RULE[system],
+    rule = rule_for(
+        SYSTEMS[system],
+        policy,
         slots=slots,
         every=every,
         protect_first=protect_first,
         protect_previous=protect_previous,
         per_object=per_object,
+        fusion=fusion,
     )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"expected a CUDA device for device={device!r}, found none; use device='cpu'")
     path = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
-    meta = read_meta(path)
-    if meta["system"] != system or meta.get("task", "segmentation") != "segmentation":
-        found = f"{meta['system']!r} for {meta.get('task', 'segmentation')}"
-        raise InputError(f"expected weights of system {system!r} for segmentation in {path}, found {found}")
-    network, meta = load_model(path)
-    return Stream(network, rule, meta, device=device, size=size, trace=trace, seed=seed)
+    network, meta = load_network(path, system)
+    if tuple(scales) == (1.0,) and not flip:
+        return Stream(network, rule, meta, device=device, size=size, trace=trace, seed=seed)
+    return MultiScaleStream(
+        network, rule, meta, scales=scales, flip=flip, device=device, size=size, trace=trace, seed=seed
+    )

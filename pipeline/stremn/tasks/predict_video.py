@@ -16,7 +16,7 @@ from stremn.data.clips import Pixels
 from stremn.data.video import Frames
 from stremn.errors import InputError
 from stremn.memory import Policy, Trace
-from stremn.models.predictor import VideoPredictor
+from stremn.models.prediction import PredictionNetwork
 from stremn.tasks.prediction import rollout
 
 SIDE = 64  # pixels of the square frames, where a checkpoint does not say what it was made for
@@ -57,7 +57,7 @@ def grey(frame: Pixels, side: int) -> Floats:
 
 
 def predict_video(
-    model: VideoPredictor,
+    model: PredictionNetwork,
     frames: Frames,
     *,
     observed: int = 10,

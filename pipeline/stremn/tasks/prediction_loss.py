@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stremn.memory import Policy
-from stremn.models.predictor import VideoPredictor
+from stremn.models.prediction import as_predictor
 from stremn.ops.prediction_losses import scale_invariant_gradient, shrinkage_l1_l2
 from stremn.tasks.prediction import default_policy, rollout
 
@@ -44,10 +44,10 @@ def prediction_loss(
     """The loss of a free-running prediction of all frames after the observed ones.
 
     Args:
-        model: a ``VideoPredictor``.
+        model: a system of ``models.registry.PREDICTORS``.
         batch: (B, T, C, H, W) in [0, 1], T > observed.
         generator: source of the Gumbel noise and of the number of slots.
-        policy: by default learned with five slots.
+        policy: by default learned with five slots; of no effect on a system without slots.
         vary_slots: draw the number of slots of this batch from 2 … ``policy.slots``, so that templates
             are evicted, and the update keys taught, in short clips too.
         weights: of the terms.
@@ -55,14 +55,12 @@ def prediction_loss(
     Returns:
         ``loss`` and each term with a weight, unweighted.
     """
-    if not isinstance(model, VideoPredictor):
-        raise TypeError(f"expected a VideoPredictor, found {type(model).__name__}")
     policy, weights = policy or default_policy(), weights or LossWeights()
     if vary_slots and policy.slots is not None and policy.slots > 2:
         draw = torch.randint(2, policy.slots + 1, (), generator=generator, device=generator.device)
         policy = replace(policy, slots=int(draw))
     ahead = batch.shape[1] - observed
-    predicted = rollout(model, batch, observed, ahead, policy, generator=generator, noise=True)
+    predicted = rollout(as_predictor(model), batch, observed, ahead, policy, generator=generator, noise=True)
     terms = loss_terms(predicted, batch[:, observed:], weights)
     total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
     return {"loss": total, **terms}

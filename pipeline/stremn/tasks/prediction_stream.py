@@ -1,7 +1,9 @@
-"""Prediction of a stream: one frame in, the next one predicted, memory of constant size.
+"""Prediction of a stream: one frame in, the next one predicted, a memory of constant size.
 
 Letters: C channels, H W pixels.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stremn.errors import InputError
-from stremn.memory import MemoryState, Policy, Trace
-from stremn.models.predictor import VideoPredictor
-from stremn.tasks.prediction import PredictionMemory, default_policy, predict_next, stack_at
+from stremn.memory import Policy, Trace
+from stremn.models.prediction import PredictionNetwork
+from stremn.tasks.prediction import default_policy
 
 
 class PredictionStream:
@@ -19,15 +21,15 @@ class PredictionStream:
 
     Args:
         model: a predictor; it is put into evaluation mode.
-        policy: the memory's update rule; by default learned with five slots.
+        policy: the update rule of the slots, where there are any; by default learned with five slots.
         device: where to compute.
-        trace: record what happens in the memory, in ``.trace``.
+        trace: record what happens in the slots, in ``.trace``; empty where there are none.
         seed: of the random rules.
     """
 
     def __init__(
         self,
-        model: VideoPredictor,
+        model: PredictionNetwork,
         policy: Policy | None = None,
         *,
         device: str = "cpu",
@@ -38,16 +40,15 @@ class PredictionStream:
         self.trace = Trace() if trace else None
         self.frame = 0
         generator = torch.Generator(device).manual_seed(seed)
-        self._memory = PredictionMemory(
-            self.model, policy or default_policy(), in_place=True, generator=generator, trace=self.trace
+        self._session = self.model.begin(
+            policy or default_policy(), in_place=True, generator=generator, trace=self.trace
         )
-        self._recent: Tensor | None = None
         self._prediction: Tensor | None = None
 
     @property
-    def memory(self) -> MemoryState:
-        """The memory as it is now: views that the next step may change."""
-        return self._memory.state
+    def memory(self) -> Any:
+        """What is remembered now: slots (views that the next step may change), or recurrent states."""
+        return self._session.state
 
     @torch.no_grad()
     def step(self, frame: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
@@ -62,12 +63,7 @@ class PredictionStream:
         new = self._prediction if frame is None else self._checked(frame)
         if new is None:
             raise InputError("expected a frame in the first step, found none")
-        kept = new[:, None] if self._recent is None else torch.cat([self._recent, new[:, None]], 1)
-        self._recent = kept[:, -self.model.stack :]
-        stack = self.model.encode(stack_at(self._recent, self._recent.shape[1] - 1, self.model.stack))
-        self._prediction = predict_next(self.model, stack, self.memory, self.frame, self.trace)
-        if self.frame >= self.model.stack - 1:
-            self._memory.write(stack, self.frame)
+        self._prediction = self._session.step(new[:, None])
         self.frame += 1
         return np.asarray(self._prediction[0].float().cpu().numpy())
 
@@ -79,8 +75,8 @@ class PredictionStream:
                 f"expected a frame of floats ({self.model.in_channels}, H, W) in [0, 1], "
                 f"found {array.dtype} {np.shape(frame)}"
             )
-        if self._recent is not None and array.shape != self._recent.shape[2:]:
+        if self._prediction is not None and array.shape != self._prediction.shape[1:]:
             raise InputError(
-                f"expected frames of shape {tuple(self._recent.shape[2:])} as before, found {array.shape}"
+                f"expected frames of shape {tuple(self._prediction.shape[1:])} as before, found {array.shape}"
             )
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)[None]

@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stremn.errors import InputError
-from stremn.memory import MemoryBuffer, MemoryState, Policy, Trace
+from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.checkpoints import described_network, load_weights
 from stremn.ops.aggregation import aggregation_logits
-from stremn.tasks.vos import impose, memorise, padding, segment
+from stremn.tasks.vos import cropped, impose, memorise, padded, padding, segment, to_memorise
 
 FORMAT = "stremn-stream 1"
 MEMORY, NETWORK, RANDOM = "memory.", "network.", "random"
@@ -56,11 +56,11 @@ class Stream:
         self.object_ids: list[int] = []
         self.frame = 0
         self._frame_size: tuple[int, int] | None = None
-        self._memory = MemoryBuffer(policy)
+        self._memory = make_memory(policy)
         self._generator = torch.Generator(device).manual_seed(seed)
 
     @property
-    def memory(self) -> MemoryState:
+    def memory(self) -> MemoryState | FeatureState:
         """The memory as it is now: views that the next step may change."""
         return self._memory.state
 
@@ -86,13 +86,13 @@ class Stream:
         height, width = frame.shape[:2]
         small = self._resized(image, "bilinear")
         pad = padding(small.shape[-2], small.shape[-1], self.network.stride)
-        query = self.network.encode_query(F.pad(small, pad))
+        query = self.network.encode_query(padded(self.network, small, pad))
         known = torch.tensor([[True] * len(self.object_ids) + [False] * len(new)], device=self.device)
         self.object_ids += new
         self._memory.add_objects(len(new))
         objects = len(self.object_ids)
-        if self._memory.state.slots:
-            logits = segment(self.network, query, self._memory.state, known, self.trace)
+        if self._memory.slots:
+            logits = segment(self.network, query, self._memory, known, self.trace)
         else:
             logits = aggregation_logits(query.frames.new_zeros(1, objects, *query.frames.shape[-2:]))
         given = torch.tensor([[i in given_ids for i in self.object_ids]], device=self.device)
@@ -100,11 +100,14 @@ class Stream:
             ids = torch.tensor(self.object_ids, device=self.device)[:, None, None]
             full = (torch.as_tensor(given_HW.astype(np.int64), device=self.device)[None] == ids).float()[None]
             logits = aggregation_logits(impose(logits, F.pad(self._resized(full, "area"), pad), given))
-        template = memorise(self.network, query, logits.softmax(1)[:, 1:], self.frame, known | given, given)
-        self._memory.write(template, generator=self._generator, trace=self.trace)
+        if self._memory.due(self.frame, given):
+            seen = to_memorise(self.network, logits, pad)
+            template = memorise(self.network, query, seen, self.frame, known | given, given)
+            self._memory.write(template, generator=self._generator, trace=self.trace)
+        else:
+            self._memory.skip(self.frame, self.trace)
         self.frame += 1
-        left, right, top, bottom = pad
-        cut = logits[..., top : logits.shape[-2] - bottom, left : logits.shape[-1] - right]
+        cut = cropped(logits, pad)
         if cut.shape[-2:] != (height, width):
             cut = F.interpolate(cut, size=(height, width), mode="bilinear", align_corners=False)
         return cut.softmax(1)[0].float().cpu()
@@ -198,9 +201,8 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     stream.object_ids, stream.frame = about["object_ids"], about["frame"]
     stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
     memory = {k: v.to(device) for k, v in _under(tensors, MEMORY).items()}
-    if memory:
-        size = (about["memory_size"][0], about["memory_size"][1])
-        stream._memory = MemoryBuffer(stream.policy, MemoryState(**memory, size=size))
+    size = (about["memory_size"][0], about["memory_size"][1])
+    stream._memory = make_memory(stream.policy, memory, size)
     stream._generator.set_state(tensors[RANDOM])
     return stream
 

@@ -9,8 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stremn.memory import MemoryBuffer, MemoryState, Policy, Template, Trace, read, write
-from stremn.models.vos import Query, VOSNetwork
+from stremn.memory import (
+    FeatureState,
+    Memory,
+    MemoryState,
+    Policy,
+    Template,
+    Trace,
+    make_memory,
+    read,
+    write,
+)
+from stremn.models.vos import IMAGENET_MEAN, Query, VOSNetwork
 from stremn.ops.aggregation import aggregation_logits
 
 
@@ -29,7 +39,7 @@ class Rollout:
     logits: list[Tensor] = field(default_factory=list)
     known: Tensor = field(default_factory=lambda: torch.empty(0))
     given: Tensor = field(default_factory=lambda: torch.empty(0))
-    state: MemoryState = field(default_factory=MemoryState.empty)
+    state: MemoryState | FeatureState = field(default_factory=MemoryState.empty)
 
     def ids(self) -> Tensor:
         """Object ids (B, T, H, W), 0 is background."""
@@ -55,6 +65,27 @@ def padding(height: int, width: int, stride: int) -> tuple[int, int, int, int]:
     return (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2)
 
 
+def padded(network: VOSNetwork, frames: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
+    """RGB frames (…, 3, H, W) in [0, 1] with a black border, or the mean's where ``pads_normalised`` (STCN)."""
+    if not getattr(network, "pads_normalised", False):
+        return F.pad(frames, pad)
+    mean = frames.new_tensor(IMAGENET_MEAN)[:, None, None]
+    inside = F.pad(torch.ones_like(frames[..., :1, :, :]), pad)
+    return torch.where(inside > 0, F.pad(frames, pad), mean)
+
+
+def to_memorise(network: VOSNetwork, logits: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
+    """Objects' probabilities (B, O, H, W) that the memory encoder sees of a padded frame.
+
+    They reach over the padding, or are 0 there where ``memorises_padding`` is False (STM's release cuts
+    a result back before it pads it again).
+    """
+    probabilities = logits.softmax(1)[:, 1:]
+    if getattr(network, "memorises_padding", True):
+        return probabilities
+    return F.pad(cropped(probabilities, pad), pad)
+
+
 def impose(logits: Tensor, given_BOHW: Tensor, given_BO: Tensor) -> Tensor:
     """Foreground probabilities (B, O, H, W) of a frame in which some masks are given.
 
@@ -68,9 +99,16 @@ def impose(logits: Tensor, given_BOHW: Tensor, given_BO: Tensor) -> Tensor:
 
 
 def segment(
-    network: VOSNetwork, query: Query, memory: MemoryState, known_BO: Tensor, trace: Trace | None = None
+    network: VOSNetwork,
+    query: Query,
+    memory: MemoryState | Memory,
+    known_BO: Tensor,
+    trace: Trace | None = None,
 ) -> Tensor:
-    """Read the memory and decode: aggregated log odds (B, O + 1, H, W); unknown objects take nothing."""
+    """Read the memory and decode: aggregated log odds (B, O + 1, H, W); unknown objects take nothing.
+
+    A memory of single features counts what is read: call this once for each frame.
+    """
     read_BOChw = read(memory, query.key, affinity=network.affinity, top_k=network.top_k, trace=trace)
     return aggregation_logits(network.decode(query, read_BOChw) * known_BO[..., None, None])
 
@@ -84,11 +122,13 @@ def memorise(
         key,
         value,
         update_key,
-        query.update_query,
+        update_key if getattr(network, "update_from", "image") == "mask" else query.update_query,
         frame,
         known_BO,
         given_BO,
         getattr(network, "logit_scale", 1.0),
+        age_score=getattr(network, "age_score", None),
+        fusion=getattr(network, "fusion", None),
     )
 
 
@@ -116,7 +156,7 @@ def rollout(
     With gradients enabled the memory is a value; without, it is written in place.
     """
     pad = padding(frames_BT3HW.shape[-2], frames_BT3HW.shape[-1], network.stride)
-    frames = F.pad(frames_BT3HW, pad)
+    frames = padded(network, frames_BT3HW, pad)
     masks = F.pad(masks_BTHW, pad)
     length = frames.shape[1]
     given_BTO = first_appearances(masks, objects)
@@ -124,44 +164,48 @@ def rollout(
     learning = torch.is_grad_enabled()
     queries = network.encode_query(frames.flatten(0, 1)) if learning else None
     at = torch.arange(frames.shape[0], device=frames.device) * length
-    state, buffer = MemoryState.empty(), MemoryBuffer(policy)
+    state, memory = MemoryState.empty(), make_memory(policy)
     result = Rollout(known=known_BTO, given=given_BTO)
     for t in range(length):
         query = network.encode_query(frames[:, t]) if queries is None else queries[at + t]
         known, given = known_BTO[:, t], given_BTO[:, t]
-        logits = _frame_logits(network, query, state, masks[:, t], known, given, trace)
-        result.logits.append(_cropped(logits, pad))
+        held = state if learning else memory
+        logits = _frame_logits(network, query, held, masks[:, t], known, given, trace)
+        result.logits.append(cropped(logits, pad))
         if t == length - 1 and trace is None:
             break
-        template = memorise(network, query, logits.softmax(1)[:, 1:], t, known, given)
+        if not learning and not memory.due(t, given):
+            memory.skip(t, trace)
+            continue
+        template = memorise(network, query, to_memorise(network, logits, pad), t, known, given)
         if learning:
             state = write(state, template, policy, generator=generator, noise=noise, trace=trace)
         else:
-            buffer.write(template, generator=generator, trace=trace)
-            state = buffer.state
-    result.state = state
+            memory.write(template, generator=generator, trace=trace)
+    result.state = state if learning else memory.state
     return result
 
 
 def _frame_logits(
     network: VOSNetwork,
     query: Query,
-    state: MemoryState,
+    memory: MemoryState | Memory,
     masks_BHW: Tensor,
     known_BO: Tensor,
     given_BO: Tensor,
     trace: Trace | None,
 ) -> Tensor:
     exact = one_hot(masks_BHW, given_BO.shape[1])
-    if not state.slots:
+    if not memory.slots:
         return aggregation_logits(exact * given_BO[..., None, None])
-    logits = segment(network, query, state, known_BO & ~given_BO, trace)
+    logits = segment(network, query, memory, known_BO & ~given_BO, trace)
     if bool(given_BO.any()):
         logits = aggregation_logits(impose(logits, exact, given_BO))
     return logits
 
 
-def _cropped(maps: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
+def cropped(maps: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
+    """Maps (…, H, W) without their padding."""
     left, right, top, bottom = pad
     return maps[..., top : maps.shape[-2] - bottom, left : maps.shape[-1] - right]
 

@@ -1,0 +1,106 @@
+"""Every dataset by name: adding one is one function and one line in ``DATASETS``.
+
+Three kinds: "clips" (``ClipFolder``: VOS), "images" (``StaticFolder``: pre-training), "videos" (``Videos``:
+prediction). Options are the keyword arguments of the function that the entry names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from stremn.data.clips import ClipFolder
+from stremn.data.images import StaticFolder
+from stremn.data.official.coco import open_coco
+from stremn.data.official.cutouts import open_cutouts
+from stremn.data.official.davis import open_davis
+from stremn.data.official.human import open_human
+from stremn.data.official.kth import open_kth
+from stremn.data.official.moving_mnist import open_moving_mnist
+from stremn.data.official.pairs import LAYOUTS, open_fss, open_pairs
+from stremn.data.official.video_file import open_video_file
+from stremn.data.official.videos import Videos
+from stremn.data.official.voc import open_sbd, open_voc
+from stremn.data.official.youtube import open_youtube
+from stremn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """kind: clips, images or videos. open: a function of root, split and options."""
+
+    kind: str
+    open: Callable[..., Any]
+
+
+def _clip_folder(
+    root: Path, split: str = "train", *, cache: bool = True, limit: int | None = None
+) -> ClipFolder:
+    return ClipFolder(root / split, cache, limit)
+
+
+def _static_folder(root: Path, split: str | None = None, *, cache: bool = True) -> StaticFolder:
+    return StaticFolder(root / split if split else root, cache)
+
+
+DATASETS: dict[str, Dataset] = {
+    "clips": Dataset("clips", _clip_folder),
+    "davis2016": Dataset("clips", partial(open_davis, year=2016)),
+    "davis2017": Dataset("clips", partial(open_davis, year=2017)),
+    "youtube-vos2018": Dataset("clips", open_youtube),
+    "youtube-vos2019": Dataset("clips", open_youtube),
+    "images": Dataset("images", _static_folder),
+    **{name: Dataset("images", partial(open_pairs, name)) for name in LAYOUTS},
+    "fss": Dataset("images", open_fss),
+    "coco": Dataset("images", open_coco),
+    "sbd": Dataset("images", open_sbd),
+    "voc": Dataset("images", open_voc),
+    "cutouts": Dataset("images", open_cutouts),
+    "kth": Dataset("videos", open_kth),
+    "human3.6m": Dataset("videos", open_human),
+    "moving-mnist": Dataset("videos", open_moving_mnist),
+    "moving-mnist-generated": Dataset("videos", partial(open_moving_mnist, generated=True)),
+    "video-file": Dataset("videos", open_video_file),
+}
+"""``clips`` and ``images``: plain folders, as the data stage writes them. ``video-file``: root is the file."""
+
+
+def open_clips(name: str, root: Path | str, split: str = "train", **options: Any) -> ClipFolder:
+    """Annotated clips of a dataset, for ``ClipSampler``, ``segment_folder`` and the evaluation.
+
+    Raises InputError for an unknown name (with the nearest), one of another kind, an unknown option, and
+    whatever is wrong with the files.
+    """
+    return _open("clips", name, root, split, options)
+
+
+def open_images(name: str, root: Path | str, split: str | None = None, **options: Any) -> StaticFolder:
+    """Images with masks of a dataset, for ``ImageClipSampler``; raises as ``open_clips`` does."""
+    return _open("images", name, root, split, options)
+
+
+def open_videos(name: str, root: Path | str, split: str = "train", **options: Any) -> Videos:
+    """Videos of a dataset, for prediction; raises as ``open_clips`` does."""
+    return _open("videos", name, root, split, options)
+
+
+def names(kind: str) -> list[str]:
+    """The datasets of a kind."""
+    return [name for name, dataset in DATASETS.items() if dataset.kind == kind]
+
+
+def _open(kind: str, name: str, root: Path | str, split: str | None, options: dict[str, Any]) -> Any:
+    if name not in names(kind):
+        near = get_close_matches(name, names(kind), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"expected a dataset of {kind} ({', '.join(names(kind))}), found {name!r}{hint}")
+    function = DATASETS[name].open
+    known = [p.name for p in signature(function).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise InputError(f"expected an option of {name} ({', '.join(known)}), found {option!r}")
+    arguments = {} if split is None else {"split": split}
+    return function(Path(root), **arguments, **options)

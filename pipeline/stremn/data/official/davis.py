@@ -1,0 +1,80 @@
+"""DAVIS-2016 and DAVIS-2017 (davischallenge.org), as unpacked.
+
+``JPEGImages/<resolution>/<sequence>/<frame>.jpg``, ``Annotations/<resolution>/<sequence>/<frame>.png`` and
+``ImageSets/<year>/<split>.txt`` (one sequence a line), or DAVIS-2016's own ``ImageSets/<resolution>/<split>.txt``
+(an image and its mask a line).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from stremn.data.clips import IMAGES, MASKS, VOID, Pixels
+from stremn.data.official.listed import ListedClips, image_files, pair_up
+from stremn.errors import InputError
+
+FIRST_ONLY = ("test-dev", "test-challenge")  # splits of which only the first masks are public
+
+
+def open_davis(
+    root: Path | str,
+    split: str = "val",
+    *,
+    year: int = 2017,
+    resolution: str = "480p",
+    cache: bool = False,
+    limit: int | None = None,
+) -> ListedClips:
+    """Clips of a split of DAVIS.
+
+    Args:
+        root: holds ``JPEGImages``, ``Annotations`` and ``ImageSets``.
+        split: a list of ``ImageSets/<year>``: train, val, trainval (2017: also test-dev, test-challenge).
+        year: 2016: all that is labelled is one object, 1; masks may be {0, 255} (also as ``LA``) or ids.
+            2017: palette masks, id = palette index, 255 void.
+        cache: keep decoded clips in memory.
+        limit: only the first sequences of the list.
+
+    Every frame has a mask, but for the splits ``FIRST_ONLY``, where the first has one. Raises InputError,
+    naming the path, when a list, a sequence, a frame or a mask is missing.
+    """
+    root = Path(root)
+    images, masks = root / IMAGES / resolution, root / MASKS / resolution
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise InputError(
+                f"expected the folder {folder} of DAVIS, found none: give the root that holds it"
+            )
+    names = _sequences(root, split, year, resolution)[:limit]
+    first_only = split in FIRST_ONLY
+    files = {
+        name: pair_up(image_files(images, name), masks / name, lambda t, _: t == 0 or not first_only)
+        for name in names
+    }
+    return ListedClips(root, masks, files, convert=one_object if year == 2016 else None, cache=cache)
+
+
+def one_object(mask: Pixels) -> Pixels:
+    """All that is labelled as object 1; void (255) stays, unless 255 is the only label, as in {0, 255}."""
+    ids = (mask > 0) & (mask != VOID)
+    if not ids.any():
+        return (mask == VOID).astype(np.uint8)
+    return np.where(mask == VOID, VOID, ids).astype(np.uint8)
+
+
+def _sequences(root: Path, split: str, year: int, resolution: str) -> list[str]:
+    lists = [root / "ImageSets" / str(year) / f"{split}.txt"]
+    if year == 2016:
+        lists.append(root / "ImageSets" / resolution / f"{split}.txt")
+    found = next((path for path in lists if path.is_file()), None)
+    if found is None:
+        there = sorted(path.stem for path in lists[0].parent.glob("*.txt"))
+        raise InputError(
+            f"expected the list {lists[0]} of DAVIS, found {', '.join(there) or 'none'} there: "
+            "choose another split or unpack the lists"
+        )
+    lines = [line.split()[0] for line in found.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = list(dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines))
+    if not names:
+        raise InputError(f"expected names of sequences in {found}, found none: unpack it again")
+    return names

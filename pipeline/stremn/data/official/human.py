@@ -1,0 +1,81 @@
+"""Human3.6M in the protocol of MIM (its ``data_provider/human.py``): walking, 128×128, every 10th frame.
+
+Files: ``S<N>_<scenario>[_<take>].<camera>_<frame>.jpg`` in one folder or below it, about 1000×1000 pixels, every
+5th frame of the 50 a second (frames 1, 6, 11, …), as the archives that MIM names hold them.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from stremn.data.clips import Pixels, read_image
+from stremn.data.official.videos import Video, Videos, resized
+from stremn.errors import InputError
+
+NAME = re.compile(r"S(\d+)_([A-Za-z]+)(?:_\d+)?\.(\d+)_(\d+)$")
+SPLITS = {"train": (1, 5, 6, 7), "val": (8,), "trainval": (1, 5, 6, 7, 8), "test": (9, 11)}  # subjects
+APART = 5  # frames from one file to the next
+INTERVAL = 2  # MIM takes every second file: 5 frames a second
+STRIDE = 5  # files between the starts of two test windows in MIM
+
+
+def open_human(
+    root: Path | str, split: str = "train", *, size: int = 128, cache: Path | str | None = None
+) -> Videos:
+    """The walking scenes of Human3.6M as videos in colour; one for each subject, take and camera.
+
+    Args:
+        root: holds the images, anywhere below it.
+        split: trainval is MIM's training set (S1, S5, S6, S7, S8), of which val is S8; test: S9, S11.
+        size: side in pixels of the resized middle half of the image.
+        cache: folder for decoded videos.
+
+    Test windows start every ``STRIDE`` files and take every second one. Differs: training windows start
+    anywhere, in MIM every 10th file. Raises InputError when there is nothing of a subject, a name has
+    another form, or a frame is missing.
+    """
+    root = Path(root)
+    if split not in SPLITS:
+        raise InputError(f"expected a split of {', '.join(SPLITS)} of Human3.6M, found {split!r}: choose one")
+    takes: dict[str, list[tuple[int, Path]]] = {}
+    subjects = set()
+    for path in sorted(root.rglob("S*_Walking*.jpg")):
+        match = NAME.match(path.stem)
+        if match is None:
+            raise InputError(
+                f"expected names like S1_Walking_1.54138969_000001.jpg, found {path}: rename or remove it"
+            )
+        if match[2] == "Walking" and int(match[1]) in SPLITS[split]:
+            subjects.add(int(match[1]))
+            takes.setdefault(path.stem.rsplit("_", 1)[0], []).append((int(match[4]), path))
+    lost = [f"S{number}" for number in SPLITS[split] if number not in subjects]
+    if lost:
+        raise InputError(
+            f"expected images {lost[0]}_Walking*.jpg of Human3.6M below {root}, found none: unpack them"
+        )
+    videos = [_video(name, sorted(files), size) for name, files in sorted(takes.items())]
+    return Videos(root, videos, interval=INTERVAL, cache=cache)
+
+
+def _video(name: str, files: Sequence[tuple[int, Path]], size: int) -> Video:
+    for (frame, path), (after, _) in pairwise(files):
+        if after - frame != APART:
+            raise InputError(
+                f"expected frame {frame + APART} after {path}, found {after}: unpack the archive again"
+            )
+    return Video(name, len(files), partial(_frames, [path for _, path in files], size))
+
+
+def _frames(paths: Sequence[Path], size: int) -> Pixels:
+    """The middle half of each image, uint8 (T, S, S, 3)."""
+    frames = []
+    for path in paths:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        middle = image[height // 4 : -height // 4, width // 4 : -width // 4]
+        frames.append(resized(middle[None], size)[0])
+    return np.stack(frames)

@@ -1,0 +1,180 @@
+"""Videos for prediction. B windows, T frames, C channels (1 grey, 3 RGB), H W pixels.
+
+``Videos`` gives the prediction stages what ``data.windows`` gives them: batches of random windows by step
+number, and all test windows in order.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stremn.data.clips import Pixels
+from stremn.data.files import replacing
+from stremn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that is read when it is needed.
+
+    name: its file's, beginning with the person and ``_`` where there is one; first: number of its first
+    frame in the file; length: frames; action: what a test's strides are looked up by; read: gives uint8
+    (T, H, W) or (T, H, W, 3), the same every time.
+    """
+
+    name: str
+    length: int
+    read: Callable[[], Pixels] = field(repr=False)
+    first: int = 0
+    action: str = ""
+
+
+class Videos(Sequence[Pixels]):
+    """Videos of one split of a dataset.
+
+    Args:
+        root: of the dataset, for messages.
+        videos: at least one.
+        interval: a window takes every so-manieth frame.
+        cache: folder for decoded videos (``<name>@<first>.npy``), read from there by all processes without
+            filling their memory; None: a video stays in memory once it is read.
+
+    Attribute ``left_out``: names of videos that were not taken, for a reason that the opener states.
+    """
+
+    def __init__(
+        self, root: Path, videos: Sequence[Video], *, interval: int = 1, cache: Path | str | None = None
+    ) -> None:
+        if not videos:
+            raise InputError(f"expected videos in {root}, found none: unpack the data first")
+        self.root, self.videos, self.interval = root, list(videos), interval
+        self.names = [video.name for video in videos]
+        self.left_out: list[str] = []
+        self._folder = None if cache is None else Path(cache)
+        self._ready: dict[int, Pixels] = {}
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> Pixels:  # type: ignore[override]
+        """A video, uint8 (T, H, W) or (T, H, W, 3)."""
+        if index not in self._ready:
+            self._ready[index] = self._read(self.videos[index])
+        return self._ready[index]
+
+    def _read(self, video: Video) -> Pixels:
+        path = None if self._folder is None else self._folder / f"{video.name}@{video.first:05d}.npy"
+        if path is not None and path.is_file():
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        frames = video.read()
+        if len(frames) != video.length:
+            raise InputError(
+                f"expected {video.length} frames of {video.name} from frame {video.first} on in {self.root}, "
+                f"found {len(frames)}: get the file again"
+            )
+        if path is None:
+            return frames
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            np.save(file, frames)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def usable(self, frames: int) -> list[int]:
+        """Numbers of the videos that hold a window of T frames. Raises InputError when none does."""
+        span = (frames - 1) * self.interval + 1
+        found = [number for number, video in enumerate(self.videos) if video.length >= span]
+        if not found:
+            longest = max(video.length for video in self.videos)
+            raise InputError(
+                f"expected videos of at least {span} frames in {self.root}, found at most {longest}"
+            )
+        return found
+
+    def window(self, index: int, start: int, frames: int) -> Pixels:
+        """T frames of a video from ``start`` on, uint8 (T, C, H, W)."""
+        part = self[index][start : start + (frames - 1) * self.interval + 1 : self.interval]
+        return part[:, None] if part.ndim == 3 else part.transpose(0, 3, 1, 2)
+
+    def sampler(self, batch: int, frames: int, seed: int = 0) -> "VideoSampler":
+        """Random windows; its ``batch(step)`` is float32 (B, T, C, H, W) in [0, 1]."""
+        return VideoSampler(self, batch, frames, seed)
+
+    def windows(self, frames: int, stride: int | Mapping[str, int]) -> "Windows":
+        """All windows of T frames, one starting every ``stride`` frames (or a stride per action), in order."""
+        return Windows(self, frames, stride)
+
+
+class VideoSampler:
+    """Random windows of T frames, a pure function of (seed, step); every video equally often.
+
+    Raises InputError when no video is long enough.
+    """
+
+    def __init__(self, videos: Videos, batch: int, frames: int, seed: int = 0) -> None:
+        self.videos, self.batch_size, self.frames, self.seed = videos, batch, frames, seed
+        self.usable = videos.usable(frames)
+
+    def batch(self, step: int) -> Tensor:
+        """float32 (B, T, C, H, W) in [0, 1]."""
+        rng = np.random.default_rng([self.seed, step])
+        span = (self.frames - 1) * self.videos.interval
+        windows = []
+        for _ in range(self.batch_size):
+            index = self.usable[rng.integers(len(self.usable))]
+            start = int(rng.integers(self.videos.videos[index].length - span))
+            windows.append(self.videos.window(index, start, self.frames))
+        return torch.from_numpy(np.stack(windows)).float().div_(255)
+
+
+class Windows(Sequence[tuple[str, NDArray[np.floating]]]):
+    """Pairs of name ``<video>@<first frame>`` and array float32 (T, C, H, W) in [0, 1], read when asked for.
+
+    Raises InputError when no video is long enough, or there is no stride for an action.
+    """
+
+    def __init__(self, videos: Videos, frames: int, stride: int | Mapping[str, int]) -> None:
+        self.videos, self.frames = videos, frames
+        span = (frames - 1) * videos.interval + 1
+        self.starts: list[tuple[int, int]] = []
+        for index in videos.usable(frames):
+            video = videos.videos[index]
+            if not isinstance(stride, int) and video.action not in stride:
+                raise InputError(
+                    f"expected a stride for the action {video.action} of {video.name}, found {dict(stride)}: "
+                    "add it"
+                )
+            step = stride if isinstance(stride, int) else stride[video.action]
+            self.starts += [(index, start) for start in range(0, video.length - span + 1, step)]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, number: int) -> tuple[str, NDArray[np.floating]]:  # type: ignore[override]
+        index, start = self.starts[number]
+        video = self.videos.videos[index]
+        window = self.videos.window(index, start, self.frames).astype(np.float32) / 255
+        return f"{video.name}@{video.first + start:05d}", window
+
+
+def grey(frame: Pixels) -> Pixels:
+    """Luma (ITU-R 601) of a frame (H, W, 3), uint8 (H, W); a grey frame stays as it is."""
+    return (frame @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+
+
+def resized(frames: Pixels, size: int, antialias: bool = False) -> Pixels:
+    """Frames (T, H, W) or (T, H, W, 3) as squares of a side in pixels, bilinear.
+
+    Without antialiasing, as OpenCV does it in PredRNN and MIM, so that scores can stand beside theirs.
+    """
+    if frames.shape[1:3] == (size, size):
+        return frames
+    planes = frames[:, None] if frames.ndim == 3 else frames.transpose(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.ascontiguousarray(planes)).float()
+    small = F.interpolate(pixels, (size, size), mode="bilinear", antialias=antialias).round().to(torch.uint8)
+    return small[:, 0].numpy() if frames.ndim == 3 else small.permute(0, 2, 3, 1).contiguous().numpy()

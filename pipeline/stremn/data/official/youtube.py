@@ -1,0 +1,121 @@
+"""YouTube-VOS 2018 and 2019 (youtube-vos.org), as unpacked.
+
+``<root>/<part>/meta.json``, ``<root>/<part>/Annotations/<video>/<frame>.png``, and the images twice:
+``<root>/<part>/JPEGImages/<video>/<frame>.jpg`` with every 5th frame (6 a second) and, where downloaded,
+``<root>/<part>_all_frames/JPEGImages`` with all (30 a second). The masks of train are of every 5th frame; of
+valid and test there is each object's first mask alone, in the frame where it appears, which may be late.
+
+``meta.json``: ``{"videos": {<video>: {"objects": {<id>: {"category": …, "frames": [<frame>, …]}}}}}``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stremn.data.clips import IMAGES, MASKS, Pair
+from stremn.data.official.listed import ListedClips, image_files, pair_up
+from stremn.errors import InputError
+
+Objects = dict[int, list[str]]  # by id: names of the frames that show the object
+SPLITS = {  # part on disk, and which of its videos by place in the sorted list
+    "train": ("train", lambda place: True),
+    "train_fit": ("train", lambda place: place % 10 != 9),
+    "train_held_out": ("train", lambda place: place % 10 == 9),
+    "valid": ("valid", lambda place: True),
+    "test": ("test", lambda place: True),
+}
+
+
+def open_youtube(
+    root: Path | str,
+    split: str = "train",
+    *,
+    all_frames: bool = False,
+    cache: bool = False,
+    limit: int | None = None,
+) -> ListedClips:
+    """Clips of YouTube-VOS; frames without a mask are void.
+
+    Args:
+        root: holds ``train``, ``valid`` and ``test``.
+        split: one of them, or ``train_held_out`` (every tenth video of train, for scores that need no server)
+            and ``train_fit`` (the others).
+        all_frames: images at 30 a second in place of 6. Results differ: state which was used.
+        cache: keep decoded clips in memory.
+        limit: only the first videos by name.
+
+    A clip's number of objects is the largest id in ``meta.json``, and objects may appear late. Raises
+    InputError, naming the path, when ``meta.json`` cannot be read or names a video, frame or mask that is
+    missing, and when there is a video that it does not name.
+    """
+    if split not in SPLITS:
+        raise InputError(
+            f"expected a split of {', '.join(SPLITS)} of YouTube-VOS, found {split!r}: choose one"
+        )
+    part, chosen = SPLITS[split]
+    root = Path(root)
+    images = root / (f"{part}_all_frames" if all_frames else part) / IMAGES
+    masks = root / part / MASKS
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise InputError(f"expected the folder {folder} of YouTube-VOS, found none: unpack it there")
+    videos = read_meta(root / part / "meta.json")
+    strange = sorted({p.name for p in images.iterdir() if p.is_dir()} - set(videos))
+    if strange:
+        raise InputError(
+            f"expected videos that {root / part / 'meta.json'} names, found {images / strange[0]}: remove it"
+        )
+    names = [name for place, name in enumerate(sorted(videos)) if chosen(place)][:limit]
+    files = {name: _pairs(images, masks, name, videos[name], every=part == "train") for name in names}
+    objects = {name: sorted(videos[name]) for name in names}
+    return ListedClips(root / part, masks, files, objects=objects, cache=cache)
+
+
+def read_meta(path: Path) -> dict[str, Objects]:
+    """Objects and their frames of every video. Raises InputError when the file is something else."""
+    if not path.is_file():
+        raise InputError(f"expected {path} of YouTube-VOS, found no such file: unpack it there")
+    try:
+        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        found = {
+            str(name): {
+                int(number): [str(f) for f in one["frames"]] for number, one in video["objects"].items()
+            }
+            for name, video in videos.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise InputError(
+            f"expected videos, objects and frames in {path}, found something else "
+            f"({type(problem).__name__}: {problem}): get the file again"
+        ) from None
+    for name, objects in found.items():
+        if not objects or not all(0 < number < 255 and frames for number, frames in objects.items()):
+            raise InputError(
+                f"expected objects with ids 1 to 254, each with frames, of {name} in {path}, found "
+                f"{objects}: get the file again"
+            )
+    return found
+
+
+def frames_to_submit(root: Path | str, split: str = "valid") -> dict[str, list[str]]:
+    """The frames of each video that a submission holds: those at 6 a second, whatever rate was segmented."""
+    images = Path(root) / SPLITS[split][0] / IMAGES
+    if not images.is_dir():
+        raise InputError(f"expected the folder {images} of YouTube-VOS, found none: unpack it there")
+    names = sorted(path.name for path in images.iterdir() if path.is_dir())
+    return {name: [path.stem for path in image_files(images, name)] for name in names}
+
+
+def _pairs(
+    images: Path, masks: Path, name: str, objects: Mapping[int, Sequence[str]], every: bool
+) -> list[Pair]:
+    """A video's files; masks must exist of every frame that shows an object, or of each one's first."""
+    paths = image_files(images, name)
+    needed = {frame for frames in objects.values() for frame in (frames if every else sorted(frames)[:1])}
+    lost = sorted(needed - {path.stem for path in paths})
+    if lost:
+        raise InputError(
+            f"expected the frame {images / name / lost[0]}.jpg, which meta.json names, found none "
+            f"({len(lost)} missing in this video): unpack the images again"
+        )
+    return pair_up(paths, masks / name, lambda _, image: image.stem in needed)

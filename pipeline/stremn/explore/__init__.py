@@ -1,0 +1,11 @@
+"""Look into the memory: a session without a screen, and the explorer for notebooks and the browser.
+
+>>> from stremn.explore import Session
+>>> session = Session.open(frames, first_mask, slots=5)
+>>> run = session.run()
+>>> session.heat(run, 20, x=40, y=50).maps
+"""
+
+from stremn.explore.session import Session
+
+__all__ = ["Session"]

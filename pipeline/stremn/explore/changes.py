@@ -1,0 +1,113 @@
+"""What if: runs that differ from another one from some frame on, and races of all rules."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from stremn.errors import InputError
+from stremn.explore import edits
+from stremn.explore.frozen import FrozenPolicy
+from stremn.explore.frozen import freeze as frozen_too
+from stremn.explore.runs import Run
+from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy, make_policy
+from stremn.tasks.open import needs_update_keys
+
+if TYPE_CHECKING:
+    from stremn.explore.session import Session
+
+SLOTS = 6  # where no rule before had a fixed number
+
+
+def changed(
+    session: "Session",
+    run: Run,
+    frame: int,
+    *,
+    drop: int | None = None,
+    freeze: int | None = None,
+    swap: tuple[int, int] | None = None,
+    rule: str | None = None,
+    slots: int | None = None,
+) -> tuple[Run, Memory]:
+    """A run that differs from ``frame`` on, not yet computed, and the memory that it goes on with.
+
+    See ``Session.what_if`` for the arguments. The run is added to the session.
+    """
+    if run.history is None or run.policy is None:
+        raise InputError("expected a run made here, found only its trace: segment it again to change it")
+    if not 0 <= frame < run.done:
+        raise InputError(f"expected a frame of 0 to {run.done - 1}, found {frame}")
+    policy, words, held = run.policy, [], run.step(frame).held_before
+    memory, _ = session.memory(run, frame)
+    if rule is not None or slots is not None:
+        policy = other_policy(session, policy, rule, slots)
+        words.append(POLICIES[policy.name].title + (f", {policy.slots} slots" if policy.slots else ""))
+    if swap is not None:
+        memory = edits.swapped(memory, memory.policy, swap[0], _template(session, run, frame, swap[1]))
+        words.append(f"frame {swap[1]} in slot {swap[0] + 1}")
+        held = [swap[1] if slot == swap[0] else f for slot, f in enumerate(held)]
+    if freeze is not None:
+        if policy.entry.unit != "slot":
+            raise InputError(
+                "expected a rule that keeps whole templates to freeze one, found single features"
+            )
+        edits.check_slot(freeze, held)
+        policy = frozen_too(policy, held[freeze])
+        words.append(f"frame {held[freeze]} frozen")
+    if drop is not None:
+        memory = edits.dropped(memory, memory.policy, drop, held)
+        words.append(f"without frame {held[drop]}")
+    memory = edits.fitted(memory, policy)
+    name = (" and ".join(words) or "unchanged") + f" from frame {frame}"
+    return session.add(run.branch(name, frame, policy)), memory
+
+
+def racers(session: "Session", rules: Iterable[str] | None = None, slots: int | None = None) -> list[Run]:
+    """A run for each rule (default: all that the system can use), not yet computed, added to the session."""
+    assert session.policy is not None
+    policies = [
+        other_policy(session, session.policy, name, slots)
+        for name in (session.rules() if rules is None else rules)
+    ]
+    return [session.start(POLICIES[p.name].title, p) for p in policies]
+
+
+def other_policy(session: "Session", policy: Policy, rule: str | None, slots: int | None) -> Policy:
+    """Another rule or K, the other settings as they are; frozen templates stay frozen."""
+    name = rule or policy.name
+    if name in needs_update_keys() and name not in session.rules():
+        raise InputError(f"expected a rule of {', '.join(session.rules())} for this system, found {name!r}")
+    made = make_policy(
+        name,
+        slots=slots or policy.slots or (session.policy.slots if session.policy else None) or SLOTS,
+        protect_previous=policy.protect_previous,
+        every=policy.every,
+        keep_latest=policy.keep_latest,
+    )
+    if made.entry.protect_first == policy.entry.protect_first:
+        made = replace(made, protect_first=policy.protect_first)
+    for frame in policy.frozen if isinstance(policy, FrozenPolicy) else ():
+        made = frozen_too(made, frame)
+    return made
+
+
+def _template(session: "Session", run: Run, frame: int, other: int) -> dict[str, Tensor]:
+    """The template of an earlier frame for the objects known before ``frame``.
+
+    Where the run no longer has it, it is encoded again from the frame and its mask.
+    """
+    if not 0 <= other < frame:
+        raise InputError(f"expected an earlier frame than {frame} to put into the slot, found {other}")
+    objects = session.engine.objects(frame)
+    assert run.masks is not None
+    before: Run | None = run
+    while before is not None:
+        kept = None if before.history is None else before.history.template(other, len(objects))
+        if kept is not None:
+            return kept
+        before = before.parent
+    single = MemoryBuffer(make_policy("newest", slots=1, protect_first=False))
+    single.write(session.engine.template(other, run.masks[other], objects))
+    return edits.as_template(single.state, len(objects))

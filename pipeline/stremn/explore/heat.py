@@ -1,0 +1,86 @@
+"""Where a pixel reads in the memory: the attention of one query position over the kept frames (STM Fig. 5).
+
+Letters: K slots, O objects, G key groups (1 or O), M memory positions (all slots of them), N positions of a
+frame, n query positions, C channels, h w feature map.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stremn.memory import MemoryState
+from stremn.memory.feature_state import FeatureState
+from stremn.ops.attention import Affinity, augmented
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Attributes:
+    slots: the kept frame of each slot, in the order of the trace's ``held_before``.
+    maps: float32 (K, h, w): the attention; all of it sums to 1.
+    positions: number of query positions that were averaged.
+    """
+
+    slots: list[int]
+    maps: Tensor
+    positions: int = 1
+
+    @property
+    def share(self) -> list[float]:
+        """Share of the attention that each slot receives; they sum to 1."""
+        return self.maps.sum((1, 2)).tolist()
+
+
+def heat_maps(
+    state: MemoryState | FeatureState,
+    query_nC: Tensor,
+    *,
+    affinity: Affinity = "dot",
+    top_k: int | None = None,
+) -> Heat:
+    """The attention of some query positions, averaged over them and over the objects that a slot holds.
+
+    Args:
+        state: the memory of one clip, with at least one slot.
+        query_nC: query keys.
+        affinity, top_k: of the network, see ``ops.attention.space_time_read``.
+    """
+    keys_GMC, seen_OM = _flat(state)
+    query, keys = augmented(query_nC[None], keys_GMC[None], affinity)
+    scores_GnM = query @ keys[0].transpose(1, 2)
+    parts, done = [], {}
+    for row, seen in enumerate(seen_OM):
+        group = min(row, len(scores_GnM) - 1)
+        name = (group, seen.cpu().numpy().tobytes())
+        if not bool(seen.any()):
+            continue
+        if name not in done:
+            done[name] = _attention(scores_GnM[group].masked_fill(~seen, -torch.inf), top_k).mean(0)
+        parts.append(done[name])
+    attention_M = torch.stack(parts).mean(0)
+    height, width = state.size
+    if isinstance(state, MemoryState):
+        held = state.frame_index[0].amax(0).tolist()
+        return Heat(held, attention_M.view(-1, height, width).cpu(), len(query_nC))
+    frames = state.frame_index[0, 0]
+    kept = frames >= 0
+    held_K, place = frames[kept].unique(return_inverse=True)
+    maps = attention_M.new_zeros(len(held_K), height * width)
+    maps.index_put_((place, state.position[0, 0][kept]), attention_M[kept], accumulate=True)
+    return Heat(held_K.tolist(), maps.view(-1, height, width).cpu(), len(query_nC))
+
+
+def _flat(state: MemoryState | FeatureState) -> tuple[Tensor, Tensor]:
+    """Keys (G, M, C) and which object sees which position (O, M)."""
+    if isinstance(state, MemoryState):
+        positions = state.keys.shape[3]
+        return state.keys[0].flatten(1, 2), state.valid[0].repeat_interleave(positions, 1)
+    return state.keys[0], state.visible[0]
+
+
+def _attention(scores_nM: Tensor, top_k: int | None) -> Tensor:
+    if top_k is not None and top_k < scores_nM.shape[1]:
+        best, at = scores_nM.topk(top_k, -1)
+        return torch.zeros_like(scores_nM).scatter(-1, at, best.softmax(-1))
+    return scores_nM.softmax(-1)

@@ -1,0 +1,292 @@
+"""A system on a video, to be looked into: no widget, no browser.
+
+>>> session = Session.open(clip.frames, truth=clip.masks, slots=5)
+>>> run = session.run()
+>>> session.heat(run, 20, x=40, y=50).share             # where this pixel reads (STM Fig. 5)
+>>> other = session.what_if(run, 20, drop=2)            # the same from frame 20 on, without slot 2
+>>> session.race(["learned", "oldest"])
+"""
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stremn.data.clips import Pixels
+from stremn.errors import InputError
+from stremn.explore import changes, edits
+from stremn.explore.engine import Engine
+from stremn.explore.frozen import FrozenPolicy
+from stremn.explore.heat import Heat, heat_maps
+from stremn.explore.history import BUDGET, History
+from stremn.explore.masks import first_seen
+from stremn.explore.pictures import Pictures, pictures
+from stremn.explore.runs import Run, protected, region
+from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.open import needs_update_keys, open_stream
+from stremn.tasks.segment_video import default_size
+
+LOOKED_AT = 240  # pixels of the shorter side where a checkpoint does not say
+
+
+class Session:
+    """A system, a video, and the runs made so far.
+
+    Args:
+        network: a VOS system in evaluation mode; None: only files are looked at.
+        video: frames uint8 (T, H, W, 3), or a path, or ``Pictures``.
+        policy: the rule of the first run.
+        given: frame → ids (H, W) given there; default: each object's first appearance in ``truth``.
+        truth: ids (H, W) of each frame, where they are known.
+        meta: ``{"system": …}`` of the network.
+        size: shorter side in pixels at which frames are looked at.
+        seed: of the random rules.
+        budget: bytes for the memories of one run.
+
+    Attributes:
+        runs: all runs, the original first.
+    """
+
+    def __init__(
+        self,
+        network: VOSNetwork | None,
+        video: Pictures | Path | str | Sequence[Pixels] | Pixels,
+        policy: Policy | None = None,
+        *,
+        given: Mapping[int, Pixels] | None = None,
+        truth: Sequence[Pixels] | Pixels | None = None,
+        meta: Mapping[str, Any] | None = None,
+        size: int | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+        budget: int = BUDGET,
+    ) -> None:
+        self.pictures = pictures(video)
+        self.network, self.policy, self.truth = network, policy, truth
+        self.meta, self.size, self.device = dict(meta or {}), size, device
+        self.seed, self.budget = seed, budget
+        self.runs: list[Run] = []
+        self._engine: Engine | None = None
+        self._remembered: tuple[Any, ...] = (None, 0, None)
+        self._lock = threading.Lock()  # the browser asks while a run goes on
+        if policy is not None and policy.per_object:
+            raise InputError(
+                "expected one decision for all objects to look at, found per_object: leave it off"
+            )
+        if given is None and truth is not None and network is not None:
+            given = first_seen(truth)
+        if given is not None:
+            self.give(given)
+
+    @classmethod
+    def open(
+        cls,
+        video: Pictures | Path | str | Sequence[Pixels] | Pixels,
+        mask: Pixels | None = None,
+        *,
+        truth: Sequence[Pixels] | Pixels | None = None,
+        system: str = "stremn",
+        checkpoint: Path | str | None = None,
+        rule: str | None = None,
+        slots: int = 6,
+        every: int = 5,
+        size: int | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> "Session":
+        """A session by names; see ``stremn.open_stream``. ``mask``: ids (H, W) of the first frame."""
+        shown = pictures(video)
+        stream = open_stream(system, checkpoint, rule, slots, device, every=every, seed=seed)
+        side = min(size or default_size(stream.meta) or LOOKED_AT, *shown.size)
+        given = None if mask is None else {0: np.asarray(mask)}
+        return cls(
+            stream.network, shown, stream.policy, given=given, truth=truth, meta=stream.meta, size=side,
+            device=device, seed=seed,
+        )  # fmt: skip
+
+    @property
+    def engine(self) -> Engine:
+        """What computes; an InputError without a network or a first mask."""
+        if self._engine is None:
+            missing = "weights" if self.network is None else "a mask of the first frame"
+            raise InputError(f"expected {missing} to compute with, found only a trace: give or draw it")
+        return self._engine
+
+    @property
+    def can_run(self) -> bool:
+        """Whether there is all that a run needs."""
+        return self._engine is not None
+
+    def give(self, given: Mapping[int, Pixels]) -> None:
+        """Set the given masks; earlier runs stay as they are, but cannot be looked into or continued."""
+        if self.network is None:
+            raise InputError(
+                "expected weights to segment with, found none: open the explorer with a checkpoint"
+            )
+        self._engine = Engine(self.network, self.pictures, given, size=self.size, device=self.device)
+        for run in self.runs:
+            run.history = None
+        self._remembered = (None, 0, None)
+
+    def start(self, name: str = "original", policy: Policy | None = None) -> Run:
+        """A new run with no frame done yet, added to ``runs``; see ``steps``."""
+        run = Run(name, self.engine.all_objects, policy or self.policy, history=History(self.budget))
+        return self.add(run)
+
+    def steps(self, run: Run, memory: Memory | None = None) -> Iterator[int]:
+        """Go on with a run, frame by frame, to the end of the video; yields each finished frame.
+
+        Args:
+            memory: what a changed run starts with.
+        """
+        assert run.history is not None and run.policy is not None
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        if run.done > run.start:
+            memory, generator = self.memory(run, run.done)
+        elif run.parent is not None:
+            _, generator = self.memory(run.parent, run.start)
+        if memory is None:
+            memory = edits.fitted(MemoryBuffer(run.policy), run.policy)
+        frozen = run.policy.frozen if isinstance(run.policy, FrozenPolicy) else ()
+        for frame in range(run.done, len(self.pictures)):
+            began = time.perf_counter()
+            run.history.keep(frame, memory, generator)
+            ids = self.engine.step(frame, memory, generator, run.trace)
+            if frozen:
+                run.trace.steps[-1] = protected(run.trace.steps[-1], frozen)
+            run.seconds.append(time.perf_counter() - began)
+            run.masks.append(ids)  # type: ignore[union-attr]
+            truth = None if self.truth is None else np.asarray(self.truth[frame])
+            run.j.append(region(ids, truth, run.objects, self.engine.objects(frame + 1)))
+            yield frame
+        run.trace.about |= self._about(run)
+
+    def run(self, name: str = "original", policy: Policy | None = None) -> Run:
+        """A whole run."""
+        return self._finished(self.start(name, policy))
+
+    def heat(self, run: Run, frame: int, x: float, y: float, *, whole: bool = False) -> Heat:
+        """Where a pixel of a frame reads in each slot.
+
+        Args:
+            x, y: pixel, from the upper left.
+            whole: average over all positions of the object (or background) that lies there, as STM Fig. 5.
+
+        Raises:
+            InputError: a frame that was not read (the first), or no run to look into.
+        """
+        if run.history is None:
+            raise InputError(
+                "expected a run made here, found only its trace: segment it again to look inside"
+            )
+        if not 0 < frame < run.done:
+            raise InputError(f"expected a frame of 1 to {run.done - 1}, which was read, found {frame}")
+        memory, _ = self.memory(run, frame)
+        key = self.engine.key(frame)[0]
+        row, column = self.engine.geometry.position(x, y, (key.shape[1], key.shape[2]))
+        query = key[:, row, column][None]
+        if whole and run.masks is not None:
+            query = key[:, self._inside(run.masks[frame], x, y, (key.shape[1], key.shape[2]), row, column)].T
+        network = self.engine.network
+        return heat_maps(memory.state, query, affinity=network.affinity, top_k=network.top_k)
+
+    def what_if(
+        self,
+        run: Run,
+        frame: int,
+        *,
+        drop: int | None = None,
+        freeze: int | None = None,
+        swap: tuple[int, int] | None = None,
+        rule: str | None = None,
+        slots: int | None = None,
+    ) -> Run:
+        """The same from ``frame`` on with a change, beside the original.
+
+        Args:
+            run: the original, which stays as it is.
+            frame: the change is there when this frame is read.
+            drop: a slot that is emptied.
+            freeze: a slot whose template is never evicted.
+            swap: (slot, frame): the slot holds the template of an earlier frame instead.
+            rule: another entry of ``POLICIES``.
+            slots: another K; the oldest templates go where it is less, given masks last.
+
+        Raises:
+            InputError: no such frame, slot or rule.
+        """
+        other, memory = changes.changed(
+            self, run, frame, drop=drop, freeze=freeze, swap=swap, rule=rule, slots=slots
+        )
+        for _ in self.steps(other, memory):
+            pass
+        return other
+
+    def rules(self) -> list[str]:
+        """Rules that this system can use."""
+        learns = getattr(self.network, "learns_update", True)
+        return [name for name in POLICIES if learns or name not in needs_update_keys()]
+
+    def race(self, rules: Iterable[str] | None = None, slots: int | None = None) -> list[Run]:
+        """The same video under several rules, all of them by default."""
+        return [self._finished(run) for run in changes.racers(self, rules, slots)]
+
+    def memory(self, run: Run, frame: int) -> tuple[Memory, torch.Generator]:
+        """The memory of a run before ``frame``, a copy, and the generator as it was then."""
+        run = run.at(frame)
+        assert run.history is not None and run.policy is not None
+        generator = torch.Generator(self.device)
+        with self._lock:
+            who, when, found = self._remembered
+            if who is run and when == frame and run.done > frame:
+                generator.set_state(found[1])
+                return edits.fitted(found[0], found[0].policy), generator
+            at = run.history.nearest(frame)
+            memory = run.history.restore(at, run.policy, generator)
+            for between in range(at, frame):
+                self.engine.step(between, memory, generator)
+            self._remembered = (run, frame, (memory, generator.get_state()))
+            return edits.fitted(memory, memory.policy), generator
+
+    def _inside(
+        self, ids: Pixels, x: float, y: float, size: tuple[int, int], row: int, column: int
+    ) -> torch.Tensor:
+        """Boolean (h, w): positions on the object at pixel (x, y)."""
+        inside = torch.zeros(size, dtype=torch.bool)
+        rows, columns = np.nonzero(ids == ids[int(y), int(x)])
+        step = max(1, len(rows) // 4000)
+        for r, c in zip(rows[::step].tolist(), columns[::step].tolist(), strict=True):
+            inside[self.engine.geometry.position(c, r, size)] = True
+        inside[row, column] = True
+        return inside
+
+    def _about(self, run: Run) -> dict[str, Any]:
+        height, width = self.pictures.size
+        assert run.policy is not None
+        return {
+            "video": self.pictures.name,
+            "frames": len(self.pictures),
+            "height": height,
+            "width": width,
+            "size": self.size,
+            "system": self.meta.get("system"),
+            "policy": run.policy.name,
+            "slots": run.policy.slots,
+            "objects": run.objects,
+        } | ({"J": run.mean_j()} if math.isfinite(run.mean_j()) else {})
+
+    def _finished(self, run: Run) -> Run:
+        for _ in self.steps(run):
+            pass
+        return run
+
+    def add(self, run: Run) -> Run:
+        """Put a run into ``runs``."""
+        self.runs.append(run)
+        return run

@@ -1,0 +1,195 @@
+"""The explorer: one widget for JupyterLab and for the page (``stremn explore``).
+
+The browser asks, Python answers with what is visible: a frame and its mask as JPEG and PNG, small pictures of
+the kept frames, numbers as bytes. Nothing else is sent.
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from stremn.errors import InputError
+from stremn.explore import changes, images, packing
+from stremn.explore.runs import Run
+from stremn.explore.session import Session
+from stremn.explore.worker import Worker
+
+STATIC = Path(__file__).parent / "static"
+PARTS = ("core", "charts", "timeline", "stage", "slots", "whatif", "race", "draw", "prediction", "explorer")
+Answer = tuple[dict[str, Any], list[bytes]]
+
+
+def script() -> str:
+    """The JavaScript of the widget, one module made of its parts."""
+    return "\n".join((STATIC / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
+
+
+class Explorer(anywidget.AnyWidget):
+    """Look into the memory of a session.
+
+    Args:
+        session: with or without runs; where it has none and can make one, one is made in the background.
+        predictions: what the tab "prediction" shows.
+    """
+
+    _esm = script()
+    _css = STATIC / "explorer.css"
+    height = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, session: Session, predictions: Any = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.session, self.predictions = session, predictions
+        self._worker = Worker(self._told)
+        self._asks: dict[str, Callable[[dict[str, Any], list[Any]], Answer]] = {
+            name.removeprefix("_ask_"): getattr(self, name) for name in dir(self) if name.startswith("_ask_")
+        }
+        self.on_msg(self._asked)
+        if not session.runs and session.can_run:
+            self._compute(session.start())
+
+    def wait(self) -> None:
+        """Until no run is being computed (for scripts and tests)."""
+        self._worker.wait()
+
+    def _asked(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """Answer a message of the browser, or tell what is wrong with it in one line."""
+        answer = {"view": content.get("view"), "answer": content.get("number")}
+        try:
+            fields, out = self._asks[content["ask"]](content, buffers)
+            self.send({**answer, **fields}, out)
+        except InputError as error:
+            self.send({**answer, "problem": str(error)})
+        except Exception as error:
+            self.send({**answer, "problem": f"{type(error).__name__}: {error}"})
+            raise
+
+    def _told(self, run: Run, frame: int, finished: bool, problem: str | None) -> None:
+        with contextlib.suppress(ValueError):
+            number = self.session.runs.index(run)
+            self.send(
+                {"tell": "progress", "run": number, "frame": frame, "finished": finished, "problem": problem}
+            )
+
+    def _compute(self, run: Run, memory: Any = None) -> None:
+        self._worker.add(run, lambda: self.session.steps(run, memory))
+
+    def _run(self, content: dict[str, Any]) -> Run:
+        return self.session.runs[int(content["run"])]
+
+    def _ask_hello(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        fields, out = packing.about(self.session)
+        return {
+            **fields,
+            **self._ask_runs(content, buffers)[0],
+            "predicts": self.predictions is not None,
+        }, out
+
+    def _ask_runs(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        runs = [packing.run_summary(run, n) for n, run in enumerate(self.session.runs)]
+        return {"runs": runs, "busy": self._worker.busy, "can_run": self.session.can_run}, []
+
+    def _ask_run(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        return packing.whole_run(self._run(content))
+
+    def _ask_view(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """A frame, its masks in one or two runs, their slots, and the heat of a pixel.
+
+        Buffers: JPEG of the frame; outline of the truth, empty where none is; for each run its mask, empty
+        where none is, and float32 heat maps (K, h, w), empty where none are.
+        """
+        frame = int(content["frame"])
+        picture = images.jpeg(self.session.pictures[frame]) if content.get("picture", True) else b""
+        truth = self.session.truth
+        outline = (
+            images.outline_png(np.asarray(truth[frame]))
+            if truth is not None and content.get("truth")
+            else b""
+        )
+        out, parts = [picture, outline], []
+        for number in content["runs"]:
+            run = self.session.runs[int(number)]
+            part = packing.one_step(run, frame) if frame < run.done else None
+            known = run.masks is not None and frame < len(run.masks)
+            out.append(images.mask_png(run.masks[frame]) if known else b"")  # type: ignore[index]
+            heat = self._heat(run, frame, content.get("pixel"))
+            out.append(heat.pop("bytes", b""))
+            parts.append({"step": part, "heat": heat or None})
+        return {"frame": frame, "parts": parts}, out
+
+    def _heat(self, run: Run, frame: int, pixel: dict[str, Any] | None) -> dict[str, Any]:
+        if pixel is None or run.history is None or not 0 < frame < run.done:
+            return {}
+        found = self.session.heat(run, frame, pixel["x"], pixel["y"], whole=bool(pixel.get("whole")))
+        return {
+            "slots": found.slots,
+            "share": found.share,
+            "size": list(found.maps.shape),
+            "window": self.session.engine.geometry.window(),
+            "positions": found.positions,
+            "bytes": found.maps.float().contiguous().numpy().tobytes(),
+        }
+
+    def _ask_thumbs(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        run, frames = self._run(content), [int(f) for f in content["frames"]][:64]
+        masks = run.masks
+        out = []
+        for frame in frames:
+            ids = masks[frame] if masks is not None and frame < len(masks) else None
+            out.append(images.thumb(self.session.pictures[frame], ids))
+        return {"frames": frames}, out
+
+    def _ask_change(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        what = {
+            k: content[k] for k in ("drop", "freeze", "swap", "rule", "slots") if content.get(k) is not None
+        }
+        if "swap" in what:
+            what["swap"] = (int(what["swap"][0]), int(what["swap"][1]))
+        run, memory = changes.changed(self.session, self._run(content), int(content["frame"]), **what)
+        self._compute(run, memory)
+        return {**self._ask_runs(content, buffers)[0], "made": len(self.session.runs) - 1}, []
+
+    def _ask_race(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        first = len(self.session.runs)
+        for run in changes.racers(self.session, content.get("rules"), content.get("slots")):
+            self._compute(run)
+        made = list(range(first, len(self.session.runs)))
+        return {**self._ask_runs(content, buffers)[0], "made": made}, []
+
+    def _ask_stop(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        self._worker.stop()
+        return {}, []
+
+    def _ask_mask(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Ids (H, W) of a frame in a run, to draw on; empty where none are known. Buffer: uint8."""
+        run, frame = self._run(content) if self.session.runs else None, int(content["frame"])
+        if run is None or run.masks is None or frame >= len(run.masks):
+            return {}, [b""]
+        return {}, [np.ascontiguousarray(run.masks[frame], np.uint8).tobytes()]
+
+    def _ask_segment(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Segment from drawn masks. Buffers: uint8 ids (H, W) for each of ``frames``."""
+        shape = self.session.pictures.size
+        drawn = {
+            int(frame): np.frombuffer(buffer, np.uint8).reshape(shape)
+            for frame, buffer in zip(content["frames"], buffers, strict=True)
+        }
+        self._worker.stop()
+        self._worker.wait()
+        old = {} if 0 in drawn or not self.session.can_run else self.session.engine.given
+        self.session.give({**old, **drawn})
+        self._compute(
+            self.session.start(f"drawn mask {1 + sum(r.name.startswith('drawn') for r in self.session.runs)}")
+        )
+        return {**self._ask_runs(content, buffers)[0], "made": len(self.session.runs) - 1}, []
+
+    def _ask_prediction(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        if self.predictions is None:
+            raise InputError(
+                "expected weights of a predictor, found none: open the explorer with --predictor FILE"
+            )
+        return self.predictions.answer(content)

@@ -1,0 +1,80 @@
+"""Runs that are computed while the browser goes on asking: one after the other, in a thread, to be stopped."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from stremn.errors import InputError
+from stremn.explore.runs import Run
+
+Steps = Callable[[], Iterator[int]]
+PAUSE = 0.25  # seconds between two messages
+
+
+class Worker:
+    """A queue of runs.
+
+    Args:
+        tell: called from the thread with (run, frame, finished, problem or None), at most a few times a second.
+    """
+
+    def __init__(self, tell: Callable[[Run, int, bool, str | None], None]) -> None:
+        self._tell = tell
+        self._waiting: deque[tuple[Run, Steps]] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = False
+        self.current: Run | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is being computed."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def add(self, run: Run, steps: Steps) -> None:
+        """Compute a run when those before it are done."""
+        with self._lock:
+            self._waiting.append((run, steps))
+            if self._thread is None:
+                self._stop = False
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the current run where it is, and forget those that wait."""
+        with self._lock:
+            self._waiting.clear()
+            self._stop = True
+
+    def wait(self) -> None:
+        """Until nothing is left to do."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = self.current = None
+                    return
+                self.current, steps = self._waiting.popleft()
+                self._stop = False
+            self._compute(self.current, steps)
+
+    def _compute(self, run: Run, steps: Steps) -> None:
+        told, frame = 0.0, run.done - 1
+        try:
+            for frame in steps():
+                if self._stop:
+                    break
+                if time.monotonic() - told > PAUSE:
+                    told = time.monotonic()
+                    self._tell(run, frame, False, None)
+            self._tell(run, frame, True, None)
+        except InputError as error:
+            self._tell(run, frame, True, str(error))
+        except Exception as error:  # a thread's traceback is seen by nobody
+            self._tell(run, frame, True, f"{type(error).__name__}: {error}")
+            raise

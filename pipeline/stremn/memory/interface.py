@@ -1,0 +1,81 @@
+"""One memory for inference, whatever its unit: slots or single features."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stremn.memory.buffer import MemoryBuffer
+from stremn.memory.feature_state import FeatureState
+from stremn.memory.features import FeatureMemory
+from stremn.memory.policies import Policy
+from stremn.memory.state import MemoryState, Template
+from stremn.memory.trace import Trace
+from stremn.ops.attention import Affinity
+
+
+class Memory(Protocol):
+    """What a rollout or a stream asks of a memory. It changes in place; no gradient passes through it.
+
+    For each frame: ``read`` once if ``slots``; then ``write`` its template if it is ``due``, else ``skip``.
+    """
+
+    policy: Policy
+
+    @property
+    def state(self) -> MemoryState | FeatureState:
+        """Views of what it holds; both kinds have ``slots``, ``size``, ``tensors()`` and ``bytes()``."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Slots, or frames' worth of features, in use; 0: there is nothing to read."""
+        ...
+
+    def bytes(self) -> int:
+        """Size of what is in use, in bytes."""
+        ...
+
+    def read(
+        self,
+        query_key_BChw: Tensor,
+        *,
+        affinity: Affinity = "dot",
+        top_k: int | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """Values at each position of a query frame, (B, O, Cv, h, w); see ``memory.read``."""
+        ...
+
+    def due(self, frame: int, given_BO: Tensor) -> bool:
+        """Whether a template of this frame would be looked at, given which masks are given."""
+        ...
+
+    def skip(self, frame: int, trace: Trace | None = None) -> None:
+        """Let a frame pass that is not due."""
+        ...
+
+    def write(
+        self, template: Template, *, generator: torch.Generator | None = None, trace: Trace | None = None
+    ) -> None:
+        """Store a template, after removing what the rule decides."""
+        ...
+
+    def add_objects(self, count: int) -> None:
+        """Make room for objects that appear now; the memory holds nothing for them yet."""
+        ...
+
+
+def make_memory(
+    policy: Policy, saved: dict[str, Tensor] | None = None, size: tuple[int, int] = (0, 0)
+) -> Memory:
+    """An empty memory for a rule, or one that goes on from saved tensors.
+
+    Args:
+        policy: the rule decides the kind: ``POLICIES[policy.name].unit``.
+        saved: ``memory.state.tensors()`` of a memory of the same rule; None or empty: nothing.
+        size: its ``memory.state.size``.
+    """
+    if policy.entry.unit == "feature":
+        return FeatureMemory(policy, saved, size)
+    return MemoryBuffer(policy, MemoryState(**saved, size=size) if saved else None)

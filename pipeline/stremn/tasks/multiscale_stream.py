@@ -1,0 +1,78 @@
+"""A stream with multi-scale and flip testing (STReMN-MS): ``Stream``'s interface over several passes.
+
+Letters: O objects, H W pixels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stremn.errors import InputError
+from stremn.memory import FeatureState, MemoryState, Policy
+from stremn.tasks.multiscale import SCALES, Passes
+from stremn.tasks.stream import Stream
+
+
+class MultiScaleStream(Stream):
+    """A video in progress, seen at several scales. The interface of ``Stream``, except that it cannot be saved.
+
+    Args:
+        network, policy, meta, device, size, trace, seed: see ``Stream``; scale 1 is the frame at ``size``.
+        scales, flip: see ``Passes``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        policy: Policy,
+        meta: dict[str, Any],
+        *,
+        scales: Sequence[float] = SCALES,
+        flip: bool = True,
+        device: str = "cpu",
+        size: int | None = None,
+        trace: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(network, policy, meta, device=device, size=size, trace=trace, seed=seed)
+        self.passes = Passes(self.network, policy, scales, flip, self.trace)
+
+    @property
+    def memory(self) -> MemoryState | FeatureState:
+        """The first scale's memory (its mirrored view is a second clip)."""
+        return self.passes.state
+
+    @torch.inference_mode()
+    def step(self, frame: NDArray[np.uint8], mask: NDArray[np.integer] | None = None) -> Tensor:
+        """Segment the next frame; arguments, result and errors as of ``Stream.step``."""
+        image, given_HW = self._checked(frame, mask)
+        given_ids = [] if given_HW is None else [i for i in np.unique(given_HW).tolist() if i != 0]
+        new = [i for i in given_ids if i not in self.object_ids]
+        seen = torch.tensor([[True] * len(self.object_ids) + [False] * len(new)], device=self.device)
+        self.object_ids += new
+        self.passes.add_objects(len(new))
+        ids = torch.tensor(self.object_ids, device=self.device)[:, None, None]
+        pixels = np.zeros(frame.shape[:2], np.int64) if given_HW is None else given_HW.astype(np.int64)
+        masks = (torch.as_tensor(pixels, device=self.device)[None] == ids).float()[None]
+        logits = self.passes.step(
+            self._resized(image, "bilinear"),
+            self._resized(masks, "area"),
+            self.frame,
+            seen_BO=seen,
+            given_BO=torch.tensor([[i in given_ids for i in self.object_ids]], device=self.device),
+            generator=self._generator,
+        )
+        self.frame += 1
+        if logits.shape[-2:] != frame.shape[:2]:
+            logits = F.interpolate(logits, size=frame.shape[:2], mode="bilinear", align_corners=False)
+        return logits.softmax(1)[0].float().cpu()
+
+    def save(self, path: str | Path) -> None:
+        """Not there: raises InputError."""
+        raise InputError(f"expected a stream of one scale to save to {path}, found {len(self.passes.passes)}")
