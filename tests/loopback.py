@@ -18,6 +18,7 @@ class Page:
         cuts: bytes after which the answers are cut, one per request; then no more cuts.
         statuses: answers before the first good one.
         ranges: whether Range is obeyed.
+        polite: whether If-Range is obeyed.
         etag: as sent; empty for none.
         claim: a wrong whole size that is announced.
         length: whether any size is announced.
@@ -29,6 +30,7 @@ class Page:
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     ranges: bool = True
+    polite: bool = True
     etag: str = '"one"'
     claim: int | None = None
     length: bool = True
@@ -37,12 +39,16 @@ class Page:
 
 
 class Site:
-    """The server: ``pages`` by path; ``sent`` counts the bytes and ``asked`` lists the ranges of each."""
+    """The server: ``pages`` by path.
+
+    Of each it counts the bytes ``sent``, and lists the ranges ``asked`` for and the versions (``if_range``).
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.sent: Counter[str] = Counter()
         self.asked: dict[str, list[str]] = {}
+        self.if_range: dict[str, list[str]] = {}
         self.url = ""
 
     def put(self, path: str, body: bytes, **how: Any) -> str:
@@ -78,6 +84,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             path = self.path.lstrip("/").split("?")[0]
             page = site.pages.get(path)
             site.asked.setdefault(path, []).append(self.headers.get("Range", ""))
+            site.if_range.setdefault(path, []).append(self.headers.get("If-Range", ""))
             if page is None or page.statuses:
                 self.send_error(page.statuses.pop(0) if page else 404)
                 return
@@ -93,7 +100,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def _start(self, page: Page) -> int | None:
             asked = self.headers.get("Range")
-            same = self.headers.get("If-Range") in (None, page.etag)
+            same = self.headers.get("If-Range") in (None, page.etag) or not page.polite
             if not asked or not page.ranges or not same:
                 return 0
             start = int(asked.removeprefix("bytes=").rstrip("-"))

@@ -16,6 +16,7 @@ import pytest
 from loopback import Site, serve
 from stremn.data.acquire import get as getting
 from stremn.data.acquire.catalogue import Entry
+from stremn.data.acquire.checksum import verify
 from stremn.data.acquire.download import Habits, Wanted, fetch
 from stremn.data.acquire.get import get
 from stremn.data.acquire.places import Places
@@ -40,6 +41,7 @@ def site(server: Site) -> Site:
     server.pages.clear()
     server.sent.clear()
     server.asked.clear()
+    server.if_range.clear()
     return server
 
 
@@ -69,6 +71,7 @@ def test_a_cut_download_goes_on_and_fetches_each_byte_once(site: Site, tmp_path:
     assert load(want, meter) == sha(BODY)
     assert want.path.read_bytes() == BODY
     assert site.asked["x.bin"] == ["", "bytes=200000-", "bytes=450000-"]
+    assert site.if_range["x.bin"] == ["", '"one"', '"one"']
     assert site.sent["x.bin"] == meter.bytes == len(BODY)
     assert [p.name for p in tmp_path.iterdir()] == ["x.bin"]
 
@@ -92,15 +95,21 @@ def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> Non
     assert site.sent["x.bin"] == 300_000 + len(BODY)
 
 
-@pytest.mark.parametrize("etag", ['"two"', 'W/"two"'])
-def test_a_file_that_changed_meanwhile_is_not_pieced_together(site: Site, tmp_path: Path, etag: str) -> None:
+@pytest.mark.parametrize("how", [{"etag": '"two"'}, {"etag": 'W/"two"'}, {"etag": '"two"', "polite": False}])
+def test_a_file_that_changed_meanwhile_is_not_pieced_together(site: Site, tmp_path: Path, how: Any) -> None:
     other = BODY[::-1]
     site.put("x.bin", BODY, cuts=[300_000] * 3)
     want = wanted(site, tmp_path)
     with pytest.raises(InputError):
         load(want)
-    site.put("x.bin", other, etag=etag)
+    site.put("x.bin", other, **how)
     assert load(want) == sha(other) and want.path.read_bytes() == other
+
+
+def test_a_weak_version_is_no_ground_to_go_on(site: Site, tmp_path: Path) -> None:
+    site.put("x.bin", BODY, cuts=[300_000], etag='W/"one"')
+    assert load(wanted(site, tmp_path)) == sha(BODY)
+    assert site.if_range["x.bin"] == ["", ""]  # RFC 9110, 13.1.5: a weak ETag may not stand there
 
 
 def test_a_partial_file_of_another_address_is_not_used(site: Site, tmp_path: Path) -> None:
@@ -207,6 +216,17 @@ def test_stopping_keeps_the_partial_file(site: Site, tmp_path: Path) -> None:
     assert 0 < have < len(BODY) * 3
     site.sent.clear()
     assert load(want) == sha(BODY * 3) and site.sent["x.bin"] == len(BODY) * 3 - have
+
+
+def test_size_and_every_checksum_are_compared(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"abc")
+    known = {"md5": "900150983cd24fb0d6963f7d28e17f72", "sha1": "a9993e364706816aba3e25717850c26c9cd0d89d"}
+    assert verify(path, "x.bin", 3, known) == sha(b"abc")
+    with pytest.raises(InputError, match="expected 4 bytes of x.bin, found 3"):
+        verify(path, "x.bin", 4, known)
+    with pytest.raises(InputError, match="with sha1"):
+        verify(path, "x.bin", 3, known | {"sha1": "b" * 40})
 
 
 # --- Google Drive
@@ -471,7 +491,7 @@ def test_a_folder_of_a_person_is_never_replaced(site: Site, tmp_path: Path) -> N
 
 
 def test_files_are_fetched_several_at_a_time(site: Site, tmp_path: Path) -> None:
-    gate = threading.Barrier(3, timeout=5)
+    gate = threading.Barrier(3, timeout=2)
 
     class Meeting(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
@@ -482,7 +502,7 @@ def test_files_are_fetched_several_at_a_time(site: Site, tmp_path: Path) -> None
     names = ["a.bin", "b.bin", "c.bin"]
     files = [{"name": n, "url": site.put(n, body, slow=Meeting())} for n in names]
     get([entry(*files, layout=[])], Places(tmp_path), workers=3, habits=QUICK, show=False)
-    assert tree(tmp_path / "toy") == set(names)
+    assert tree(tmp_path / "toy") == set(names) and not gate.broken
 
 
 def test_archives_fetched_by_hand_are_unpacked_and_stay(tmp_path: Path) -> None:

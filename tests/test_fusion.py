@@ -67,7 +67,7 @@ def run(model: STReMN, policy: Policy, trace: Trace | None = None) -> Rollout:
 
 def test_the_cell_is_equations_6_to_12() -> None:
     torch.manual_seed(0)
-    channels = 4
+    channels = 8
     cell = FusionCell(channels)
     x_i, x_j = torch.randn(2, 2, H * W, channels).unbind(0)
     found = cell(x_i, x_j, (H, W))
@@ -79,14 +79,15 @@ def test_the_cell_is_equations_6_to_12() -> None:
             rows.append(sum(w * q for w, q in zip(weights / weights.sum(), source, strict=True)))
         return torch.stack(rows)  # type: ignore[arg-type]
 
-    def convolved(layer: torch.nn.Conv2d, a: Tensor, b: Tensor) -> Tensor:
-        maps = torch.cat([a, b], -1).reshape(H, W, 2 * channels)
+    def convolved(gate: torch.nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        narrow, _, layer = gate.children()
+        inner = torch.einsum("nc,oc->no", torch.cat([a, b], -1), narrow.weight[..., 0, 0]) + narrow.bias
+        maps = inner.relu().reshape(H, W, -1)
         bordered = F.pad(maps, (0, 0, 1, 1, 1, 1))
         rows = []
         for y in range(H):
             for x in range(W):
-                window = bordered[y : y + 3, x : x + 3]  # (3, 3, 2C)
-                assert layer.bias is not None
+                window = bordered[y : y + 3, x : x + 3]  # (3, 3, inner)
                 rows.append(torch.einsum("yxc,ocyx->o", window, layer.weight) + layer.bias)
         return torch.stack(rows)
 
@@ -178,7 +179,7 @@ def test_a_template_is_fused_only_for_the_objects_that_it_holds() -> None:
 def test_the_buffer_fuses_as_the_value_does(strategy: str, per_object: bool, groups: int) -> None:
     torch.manual_seed(0)
     cell = FusionCell(CK + CV + CU)
-    torch.nn.init.zeros_(cell.update.bias)  # type: ignore[arg-type]
+    torch.nn.init.zeros_(cell.update[-1].bias)  # type: ignore[arg-type]
     fusion = Fusion(cell, strategy, keys=groups == 2)
     policy = make_policy("learned", slots=4, per_object=per_object)
     value, buffer, plain = MemoryState.empty(), MemoryBuffer(policy), MemoryState.empty()
@@ -220,7 +221,7 @@ def test_gradients_reach_every_gate(keys: str) -> None:
 def test_with_and_without_on_the_same_weights(tmp_path: Path) -> None:
     model = network(fusion="least_similar")
     assert model.fusion_cell is not None
-    torch.nn.init.constant_(model.fusion_cell.update.bias, 3.0)  # type: ignore[arg-type]
+    torch.nn.init.constant_(model.fusion_cell.update[-1].bias, 3.0)  # type: ignore[arg-type]
     save_model(
         tmp_path / "fused", model, {"system": "stremn", "fields": {**FIELDS, "fusion": "least_similar"}}
     )

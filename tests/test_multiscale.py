@@ -1,5 +1,6 @@
 """Multi-scale testing and post-processing: what is done to a segmentation after the network."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stremn.data.clips import read_mask, write_mask
+import stremn
+from stremn.data.clips import Clip, ClipFolder, read_mask, write_clip, write_mask
 from stremn.errors import InputError
 from stremn.memory import Trace, make_policy
+from stremn.models.checkpoints import save_model
 from stremn.models.registry import build_model
 from stremn.models.stremn import STReMN
 from stremn.models.vos import Query
-from stremn.tasks.multiscale import multiscale_rollout
+from stremn.tasks.folder import segment_folder
+from stremn.tasks.multiscale import SCALES, multiscale_rollout
 from stremn.tasks.multiscale_stream import MultiScaleStream
 from stremn.tasks.postprocess import FarParts, postprocess, postprocess_folder
 from stremn.tasks.stream import Stream
@@ -271,3 +275,45 @@ def test_multi_scale_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one scale"):
         MultiScaleStream(network(), make_policy("learned"), {}).save(tmp_path / "stream")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_clips_at_several_scales_and_post_processed(tmp_path: Path) -> None:
+    g = np.random.default_rng(0)
+    for name in ("a", "b"):
+        _, masks = clip(frames=4, height=32, width=48)
+        frames = g.integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)
+        write_clip(tmp_path / "data", Clip(name, frames, masks[0].numpy().astype(np.uint8), 2))
+    clips, policy = ClipFolder(tmp_path / "data"), make_policy("learned", slots=3)
+    roll = partial(multiscale_rollout, scales=(1.0, 1.5), flip=True)
+    both, alone = (
+        segment_folder(
+            network(), clips, policy, tmp_path / f"out{b}", roll=roll, batch=b, trace=True, progress=False
+        )
+        for b in (2, 1)
+    )
+    assert {n: [s.held for s in t.steps] for n, t in both.items()} == {
+        n: [s.held for s in t.steps] for n, t in alone.items()
+    }
+    assert [s.frame for s in both["b"].steps] == [0, 1, 2, 3]
+    postprocess_folder(tmp_path / "out2", tmp_path / "clean")
+    for path in sorted((tmp_path / "out2").rglob("*.png")):
+        ids = read_mask(path)
+        other = read_mask(tmp_path / "out1" / path.relative_to(tmp_path / "out2"))
+        assert (ids != other).mean() < 0.01  # other batches, other rounding
+        clean = read_mask(tmp_path / "clean" / path.relative_to(tmp_path / "out2"))
+        assert ((clean == ids) | (clean == 0)).all()
+
+
+def test_a_stream_is_opened_at_several_scales_by_name(tmp_path: Path) -> None:
+    save_model(tmp_path / "weights", network(), {"system": "stremn", "fields": FIELDS})
+    images, masks = clip(frames=3)
+    several = stremn.open_stream(checkpoint=tmp_path / "weights", slots=3, scales=SCALES, flip=True)
+    plain = stremn.open_stream(checkpoint=tmp_path / "weights", slots=3)
+    assert isinstance(several, MultiScaleStream) and not isinstance(plain, MultiScaleStream)
+    with torch.no_grad():
+        expected = multiscale_rollout(network(), images, masks, 1, make_policy("learned", slots=3))
+    for t in range(3):
+        frame = (images[0, t].permute(1, 2, 0) * 255).byte().numpy()
+        found = several.step(frame, masks[0, 0].numpy() if t == 0 else None)
+        torch.testing.assert_close(found, expected.logits[t].softmax(1)[0], atol=1e-4, rtol=1e-3)
+    assert several.memory.slots == 3

@@ -30,6 +30,10 @@ from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import IGNORED, ClipSampler, largest_in_view
 from stremn.data.windows import predrnn_strides
 from stremn.errors import InputError
+from stremn.evaluation.vos import score_folder
+from stremn.memory import make_policy
+from stremn.models.stremn import STReMN
+from stremn.tasks.folder import segment_folder
 from stremn.tasks.vos import first_appearances
 
 H, W = 24, 32
@@ -97,9 +101,9 @@ def test_davis(davis: Path) -> None:
     assert clips[1].objects == 1 and set(np.unique(clips[1].masks)) == {0, 1}
     assert clips.annotations == davis / "Annotations/480p" and clips.annotated(1) == [0, 1, 2]
     assert clips.take(0, [2, 0]).frames[:, 0, 0, 0].tolist() == pytest.approx([120, 0], abs=2)
-    single = open_clips("davis2016", davis, "val")
+    single = open_clips("davis-2016", davis, "val")
     assert single.names == ["dog"] and np.array_equal(single[0].masks, clips[1].masks)
-    assert open_clips("davis2016", davis, "train").names == ["dog"]  # the list of the 2016 archive
+    assert open_clips("davis-2016", davis, "train").names == ["dog"]  # the list of the 2016 archive
     assert len(open_clips("davis2017", davis, "val", limit=1)) == 1
 
 
@@ -172,19 +176,19 @@ def youtube(tmp_path: Path) -> Path:
 
 
 def test_youtube(youtube: Path) -> None:
-    clips = open_clips("youtube-vos2019", youtube, "train")
+    clips = open_clips("youtube-vos-2019", youtube, "train")
     assert len(clips) == 10 and clips.length(3) == 3 and clips[3].annotated.all()
-    fast = open_clips("youtube-vos2019", youtube, "train", all_frames=True)
+    fast = open_clips("youtube-vos-2019", youtube, "train", all_frames=True)
     assert fast.length(3) == 11 and fast.annotated(3) == [0, 5, 10]
     assert fast[3].annotated.nonzero()[0].tolist() == [0, 5, 10] and fast[3].objects == 1
     assert fast[3].frames[7, 0, 0, 0] == pytest.approx(35, abs=2)
-    held = open_clips("youtube-vos2018", youtube, "train_held_out")
-    rest = open_clips("youtube-vos2018", youtube, "train_fit")
+    held = open_clips("youtube-vos-2018", youtube, "train_held_out")
+    rest = open_clips("youtube-vos-2018", youtube, "train_fit")
     assert len(held) == 1 and sorted(held.names + rest.names) == clips.names
 
 
 def test_youtube_objects_appear_late(youtube: Path) -> None:
-    clip = open_clips("youtube-vos2019", youtube, "valid")[0]
+    clip = open_clips("youtube-vos-2019", youtube, "valid")[0]
     assert clip.objects == 3 and clip.annotated.tolist() == [True, True, False]
     given = first_appearances(torch.from_numpy(clip.masks[None].astype(np.int64)), 3)
     assert given[0].nonzero().tolist() == [[0, 0], [1, 2]]
@@ -192,7 +196,7 @@ def test_youtube_objects_appear_late(youtube: Path) -> None:
 
 
 def test_sparse_clips_train_on_annotated_frames(youtube: Path) -> None:
-    clips = open_clips("youtube-vos2019", youtube, "train", all_frames=True)
+    clips = open_clips("youtube-vos-2019", youtube, "train", all_frames=True)
     batch = ClipSampler(clips, 4, 3, 1, 16, augment=False).batch(0)
     assert batch.masks.flatten(2).any(2).all() and batch.masks.min() >= 0
     with pytest.raises(InputError, match="at least 4 frames"):
@@ -214,13 +218,48 @@ def test_youtube_damage(youtube: Path) -> None:
         shutil.copytree(youtube, copy)
         damage(copy / path.relative_to(youtube))
         with pytest.raises(InputError, match=message):
-            open_clips("youtube-vos2019", copy, "train")
+            open_clips("youtube-vos-2019", copy, "train")
         shutil.rmtree(copy)
     write_mask(youtube / f"train/Annotations/{first}/00005.png", mask_of((7, 0, 0)))
     with pytest.raises(InputError, match=r"the objects 1 of 0000000000, found 7 in .*00005.png"):
-        open_clips("youtube-vos2019", youtube, "train")[0]
+        open_clips("youtube-vos-2019", youtube, "train")[0]
     with pytest.raises(InputError, match="a split of train"):
-        open_clips("youtube-vos2019", youtube, "val")
+        open_clips("youtube-vos-2019", youtube, "val")
+
+
+def test_long_videos(tmp_path: Path) -> None:
+    for t in range(7):
+        picture(tmp_path / f"long_video/JPEGImages/rat/{t:05d}.jpg")
+    masks = tmp_path / "long_video/Annotations/rat"
+    masks.mkdir(parents=True)
+    for t in (0, 4):
+        write_mask(masks / f"{t:05d}.png", mask_of((1, 0, t)))
+    clips = open_clips("long-videos", tmp_path)
+    assert clips.annotated(0) == [0, 4] and clips[0].annotated.nonzero()[0].tolist() == [0, 4]
+    (masks / "00000.png").unlink()
+    with pytest.raises(InputError, match=r"a mask .*rat/00000.png"):
+        open_clips("long-videos", tmp_path)
+
+
+def test_segmenting_and_scoring_official_clips(davis: Path, youtube: Path, tmp_path: Path) -> None:
+    """What the stages do with a folder of clips works: a mask for every frame, also where none was given."""
+    torch.manual_seed(0)
+    network = STReMN(backbone="tiny", key_dim=8, value_dim=8, update_dim=8, decoder_dims=(8, 8, 8)).eval()
+    policy = make_policy("learned", slots=2)
+    sets = [
+        (open_clips("davis-2017", davis, "val"), "davis2017"),
+        (open_clips("youtube-vos-2019", youtube, "train_held_out", all_frames=True), "youtube-vos"),
+        (open_clips("youtube-vos-2019", youtube, "valid"), None),
+    ]
+    for number, (clips, protocol) in enumerate(sets):
+        out = tmp_path / "out" / str(number)
+        segment_folder(network, clips, policy, out)
+        for index, name in enumerate(clips.names):
+            assert sorted(p.stem for p in (out / name).iterdir()) == clips.frame_names(index)
+        if protocol is not None:
+            assert len(score_folder(out, clips.annotations, protocol, clips.names).objects) >= 1
+            same = score_folder(clips.annotations, clips.annotations, protocol, clips.names)
+            assert same.global_["J&F-Mean"] == 1
 
 
 # --- static images
@@ -233,7 +272,7 @@ SETS = {  # where an image and its mask lie, below the root
     "duts": ("DUTS-TR/DUTS-TR-Image/n_1.jpg", "DUTS-TR/DUTS-TR-Mask/n_1.png"),
     "hrsod": ("HRSOD_release/HRSOD_train/5.jpg", "HRSOD_release/HRSOD_train_mask/5.png"),
     "big": ("BIG/val/2007_1_im.jpg", "BIG/val/2007_1_gt.png"),
-    "fss": ("fewshot_data/ab_wheel/1.jpg", "fewshot_data/ab_wheel/1.png"),
+    "fss-1000": ("fewshot_data/ab_wheel/1.jpg", "fewshot_data/ab_wheel/1.png"),
 }
 
 
@@ -241,7 +280,7 @@ SETS = {  # where an image and its mask lie, below the root
 def test_pairs(tmp_path: Path, name: str) -> None:
     image, mask = (tmp_path / part for part in SETS[name])
     picture(image)
-    grey_mask(mask, mask_of((200, 3, 4), (100, 12, 20)), mode="RGB" if name == "fss" else "L")
+    grey_mask(mask, mask_of((200, 3, 4), (100, 12, 20)), mode="RGB" if name == "fss-1000" else "L")
     folder = open_images(name, tmp_path)
     pixels, ids = folder[0]
     assert len(folder) == 1 and pixels.shape == (H, W, 3)
@@ -356,7 +395,7 @@ def test_voc_and_sbd(tmp_path: Path) -> None:
     (voc / "ImageSets/Segmentation/train.txt").write_text("2007_1\n")
     savemat(sbd / "inst/2008_1.mat", {"GTinst": {"Segmentation": mask % VOID, "Categories": [[3]]}})
     (sbd / "train.txt").write_text("2008_1\n")
-    filled = open_images("voc", tmp_path)[0][1]
+    filled = open_images("pascal-voc", tmp_path)[0][1]
     assert set(np.unique(filled)) == {0, 2} and 144 < (filled == 2).sum() < 256
     assert np.array_equal(open_images("sbd", tmp_path)[0][1], mask % VOID)
     tear(sbd / "inst/2008_1.mat")
@@ -364,7 +403,7 @@ def test_voc_and_sbd(tmp_path: Path) -> None:
         open_images("sbd", tmp_path)[0]
     (voc / "SegmentationObject/2007_1.png").unlink()
     with pytest.raises(InputError, match=r"SegmentationObject/2007_1.png, which the split's list names"):
-        open_images("voc", tmp_path)
+        open_images("pascal-voc", tmp_path)
     with pytest.raises(InputError, match=r"the list .*val.txt"):
         open_images("sbd", tmp_path, "val")
 
@@ -503,12 +542,12 @@ def test_human(tmp_path: Path) -> None:
                 path.parent.mkdir(exist_ok=True)
                 Image.fromarray(image).save(path.with_suffix(".jpg"), quality=95, subsampling=0)
     picture(tmp_path / "S9/S9_WalkingDog.54138969_000001.jpg")
-    train = open_videos("human3.6m", tmp_path, "train", size=12)
+    train = open_videos("human36m", tmp_path, "train", size=12)
     assert len(train) == 8 and train[0].shape == (8, 12, 12, 3)
     assert np.abs(train[0][:, 6, 6].astype(int) - [[10 * t, 1, 200] for t in range(8)]).max() <= 3
     assert np.abs(train[0][0].astype(int) - train[0][0, 6, 6]).max() <= 3  # the middle half alone
-    assert len(open_videos("human3.6m", tmp_path, "trainval")) == 10
-    test = open_videos("human3.6m", tmp_path, "test", size=12)
+    assert len(open_videos("human36m", tmp_path, "trainval")) == 10
+    test = open_videos("human36m", tmp_path, "test", size=12)
     assert {n.split("_")[0] for n in test.names} == {"S9", "S11"}
     windows = test.windows(3, 2)
     assert [n for n, _ in windows][:2] == ["S11_Walking_1.54138969@00000", "S11_Walking_1.54138969@00002"]
@@ -519,10 +558,19 @@ def test_human(tmp_path: Path) -> None:
         test.sampler(2, 5)
     (tmp_path / "S9/S9_Walking_1.54138969_000011.jpg").unlink()
     with pytest.raises(InputError, match=r"frame 11 after .*S9_Walking_1.54138969_000006.jpg, found 16"):
-        open_videos("human3.6m", tmp_path, "test")
+        open_videos("human36m", tmp_path, "test")
     shutil.rmtree(tmp_path / "S8")
     with pytest.raises(InputError, match="S8_Walking"):
-        open_videos("human3.6m", tmp_path, "val")
+        open_videos("human36m", tmp_path, "val")
+
+
+def test_human_from_videos(tmp_path: Path) -> None:
+    for name in ("Walking 1.54138969", "WalkingDog.54138969"):
+        path = tmp_path / f"S8/Videos/{name}.mp4"
+        write_avi(path, [50 + 3 * t for t in range(22)], (64, 64))
+    (video,) = open_videos("human36m", tmp_path, "val", size=16)
+    assert video.shape == (5, 16, 16, 3)
+    assert video.mean(axis=(1, 2, 3)) == pytest.approx([50, 65, 80, 95, 110], abs=2)
 
 
 def write_digits(path: Path, count: int = 20) -> None:
@@ -639,9 +687,14 @@ def test_a_first_frame_shows_more_than_a_sliver(wide: Path) -> None:
 
 
 def test_void_is_ignored_in_batches(wide: Path) -> None:
-    masks = torch.cat([ClipSampler(open_clips("clips", wide.parent, wide.name), 8, 3, 1, 32).batch(0).masks])
-    assert set(masks.unique().tolist()) == {IGNORED, 0, 1}
-    assert torch.nn.functional.cross_entropy(torch.zeros(1, 2, 4), torch.full((1, 4), IGNORED)).isnan()
+    batch = ClipSampler(open_clips("clips", wide.parent, wide.name), 8, 3, 1, 32).batch(0)
+    assert set(batch.masks.unique().tolist()) == {IGNORED, 0, 1}
+    labels = torch.tensor([[1, IGNORED]])  # what torch makes of it: no loss, no gradient
+    logits = torch.zeros(1, 2, 2, requires_grad=True)
+    torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
+    assert (
+        logits.grad is not None and logits.grad[0, :, 1].tolist() == [0, 0] != logits.grad[0, :, 0].tolist()
+    )
 
 
 def test_largest_in_view_by_hand() -> None:
@@ -681,14 +734,14 @@ def test_datasets_by_name(tmp_path: Path) -> None:
     assert {d.kind for d in DATASETS.values()} == {"clips", "images", "videos"}
     assert sum(len(names(kind)) for kind in ("clips", "images", "videos")) == len(DATASETS)
     for opener, name, message in [
-        (open_clips, "davis-2017", "found 'davis-2017'; did you mean 'davis2017'?"),
+        (open_clips, "davis-2071", "found 'davis-2071'; did you mean 'davis-2017'?"),
         (open_clips, "kth", "a dataset of clips"),
         (open_images, "esscd", "did you mean 'ecssd'"),
         (open_videos, "moving_mnist", "did you mean 'moving-mnist'"),
     ]:
         with pytest.raises(InputError, match=message.replace("?", r"\?")):
             opener(name, tmp_path)  # type: ignore[operator]
-    with pytest.raises(InputError, match=r"an option of davis2017 \(.*resolution.*\), found 'size'"):
+    with pytest.raises(InputError, match=r"an option of davis-2017 \(.*resolution.*\), found 'size'"):
         open_clips("davis2017", tmp_path, "val", size=3)
 
 
@@ -714,8 +767,8 @@ def shared(name: str) -> Path:
 
 
 def test_real_davis() -> None:
-    train = open_clips("davis2016", shared("DAVIS"), "train")
-    val = open_clips("davis2016", shared("DAVIS"), "val")
+    train = open_clips("davis-2016", shared("DAVIS"), "train")
+    val = open_clips("davis-2016", shared("DAVIS"), "val")
     assert len(train) == 30 and sum(train.length(i) for i in range(30)) == 2079
     assert len(val) == 10 and all(len(val.annotated(i)) == val.length(i) for i in range(10))
     clip = val.take(val.names.index("blackswan"), [0, 20])

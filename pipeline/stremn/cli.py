@@ -215,6 +215,68 @@ def info() -> None:
 app.add_typer(data_app, name="data")
 
 
+@app.command()
+def explore(
+    video: Annotated[
+        Path | None,
+        typer.Argument(metavar="[VIDEO]", help="A video file or a folder of images; without it a generated clip."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Mask of the first frame; without one it is drawn in the page."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of true masks, one for each frame.")
+    ] = None,
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A trace: DIR of `stremn segment`, a file of the stage memory, or runs:/RUN/ARTIFACT.",
+        ),
+    ] = None,
+    checkpoint: Checkpoint = None,
+    policy: Annotated[str | None, typer.Option(help="Rule of the memory, see `stremn segment`.")] = None,
+    slots: Annotated[int, typer.Option(min=1, help="Number of templates that the memory holds.")] = 6,
+    size: Annotated[
+        int | None, typer.Option(min=16, metavar="PIXELS", help="Shorter side at which frames are looked at.")
+    ] = None,
+    device: Device = "cpu",
+    predictor: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of a predictor, for the tab Prediction.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, help="Port of the page; without it any free one.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
+) -> None:
+    """Look into the memory in the browser: what it keeps, where it reads, what if it kept something else.
+
+    Serves a page on this machine only, with a token as Jupyter does, until Ctrl-C. The same explorer is in
+    `notebooks/explore/memory.ipynb`.
+
+    Examples:
+
+    `stremn explore dog.mp4 --mask dog.png`
+
+    `stremn explore dog.mp4 --trace results/dog`
+    """
+    from stremn.commands.explore import explore as work
+
+    work(
+        video,
+        mask=mask,
+        truth=truth,
+        trace=trace,
+        checkpoint=checkpoint,
+        policy=policy,
+        slots=slots,
+        size=size,
+        device=device,
+        predictor=predictor,
+        port=port,
+        browser=not no_browser,
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The entry point; returns the exit code.
 

@@ -1,5 +1,7 @@
 """Every dataset by name: adding one is one function and one line in ``DATASETS``.
 
+Names are those of ``catalogue.yaml``, so that what was acquired can be opened; hyphens do not count.
+
 Three kinds: "clips" (``ClipFolder``: VOS), "images" (``StaticFolder``: pre-training), "videos" (``Videos``:
 prediction). Options are the keyword arguments of the function that the entry names.
 """
@@ -19,6 +21,7 @@ from stremn.data.official.cutouts import open_cutouts
 from stremn.data.official.davis import open_davis
 from stremn.data.official.human import open_human
 from stremn.data.official.kth import open_kth
+from stremn.data.official.long_videos import open_long_videos
 from stremn.data.official.moving_mnist import open_moving_mnist
 from stremn.data.official.pairs import LAYOUTS, open_fss, open_pairs
 from stremn.data.official.video_file import open_video_file
@@ -48,28 +51,35 @@ def _static_folder(root: Path, split: str | None = None, *, cache: bool = True) 
 
 DATASETS: dict[str, Dataset] = {
     "clips": Dataset("clips", _clip_folder),
-    "davis2016": Dataset("clips", partial(open_davis, year=2016)),
-    "davis2017": Dataset("clips", partial(open_davis, year=2017)),
-    "youtube-vos2018": Dataset("clips", open_youtube),
-    "youtube-vos2019": Dataset("clips", open_youtube),
+    "davis-2016": Dataset("clips", partial(open_davis, year=2016)),
+    "davis-2017": Dataset("clips", open_davis),
+    "davis-2017-test-dev": Dataset("clips", partial(open_davis, split="test-dev")),
+    "youtube-vos-2018": Dataset("clips", open_youtube),
+    "youtube-vos-2019": Dataset("clips", open_youtube),
+    "long-videos": Dataset("clips", open_long_videos),
+    "lvos": Dataset("clips", open_long_videos),
     "images": Dataset("images", _static_folder),
     **{name: Dataset("images", partial(open_pairs, name)) for name in LAYOUTS},
-    "fss": Dataset("images", open_fss),
+    "fss-1000": Dataset("images", open_fss),
     "coco": Dataset("images", open_coco),
     "sbd": Dataset("images", open_sbd),
-    "voc": Dataset("images", open_voc),
+    "pascal-voc": Dataset("images", open_voc),
     "cutouts": Dataset("images", open_cutouts),
     "kth": Dataset("videos", open_kth),
-    "human3.6m": Dataset("videos", open_human),
+    "human36m": Dataset("videos", open_human),
     "moving-mnist": Dataset("videos", open_moving_mnist),
     "moving-mnist-generated": Dataset("videos", partial(open_moving_mnist, generated=True)),
     "video-file": Dataset("videos", open_video_file),
 }
-"""``clips`` and ``images``: plain folders, as the data stage writes them. ``video-file``: root is the file."""
+"""``clips``, ``images``: plain folders, as the data stage writes them. ``cutouts``: a folder of RGBA pictures.
+``video-file``: the root is the file."""
 
 
-def open_clips(name: str, root: Path | str, split: str = "train", **options: Any) -> ClipFolder:
+def open_clips(name: str, root: Path | str, split: str | None = None, **options: Any) -> ClipFolder:
     """Annotated clips of a dataset, for ``ClipSampler``, ``segment_folder`` and the evaluation.
+
+    Args:
+        name: entry of ``DATASETS``; root: where it lies; split: None for the set's default.
 
     Raises InputError for an unknown name (with the nearest), one of another kind, an unknown option, and
     whatever is wrong with the files.
@@ -82,7 +92,7 @@ def open_images(name: str, root: Path | str, split: str | None = None, **options
     return _open("images", name, root, split, options)
 
 
-def open_videos(name: str, root: Path | str, split: str = "train", **options: Any) -> Videos:
+def open_videos(name: str, root: Path | str, split: str | None = None, **options: Any) -> Videos:
     """Videos of a dataset, for prediction; raises as ``open_clips`` does."""
     return _open("videos", name, root, split, options)
 
@@ -93,11 +103,12 @@ def names(kind: str) -> list[str]:
 
 
 def _open(kind: str, name: str, root: Path | str, split: str | None, options: dict[str, Any]) -> Any:
-    if name not in names(kind):
+    found = next((known for known in names(kind) if known.replace("-", "") == name.replace("-", "")), None)
+    if found is None:
         near = get_close_matches(name, names(kind), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"expected a dataset of {kind} ({', '.join(names(kind))}), found {name!r}{hint}")
-    function = DATASETS[name].open
+    function = DATASETS[found].open
     known = [p.name for p in signature(function).parameters.values() if p.kind == p.KEYWORD_ONLY]
     for option in options:
         if option not in known:

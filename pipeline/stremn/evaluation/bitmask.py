@@ -1,109 +1,135 @@
-"""Binary masks as integers: one bit a pixel, so that a whole mask is shifted or joined in one step.
+"""Binary masks as words of 64 pixels: a mask is shifted, joined or counted 64 pixels at a time.
 
-Letters: T frames, H W pixels. Pixel (y, x) of a window is bit ``y * stride + x``; every row is
-followed by at least ``radius`` empty bits, so that a shift sideways never reaches the next row.
+Letters: H W pixels; Y rows and X words of a window. Pixel (y, x) of a frame is bit ``x % 64`` of word
+``x // 64`` of row y. Two masks that are compared share a window, ``words_2YX``: the part of the frame that
+they occupy together, and at the end of every row empty words, so that a shift never reaches the next row.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+WORD = 64
 
 
-@dataclass(frozen=True)
-class Window:
-    """The part of a frame that two masks occupy, one empty pixel around it where the frame has one.
+class Packer:
+    """Packs two masks of one frame into words; its buffers serve every frame of one size.
 
-    rows: rows of the window. last: index of its last column. stride: bits from one row to the next.
+    height, width: of the frame. radius: how far, in pixels, the masks will be dilated.
     """
 
-    rows: int
-    last: int
-    stride: int
+    def __init__(self, height: int, width: int, radius: int) -> None:
+        self.height, self.width = height, width
+        self.guard = -(-max(radius, 1) // WORD)
+        words = -(-width // WORD)
+        self._masks = np.zeros((2, height, words * WORD), bool)
+        row = np.zeros(words * WORD, bool)
+        row[: width - 1] = True
+        self._inner = _pack(row)
+
+    @property
+    def masks_2HW(self) -> NDArray[np.bool_]:
+        """The two masks of the frame, to be filled in before :meth:`pack`."""
+        return self._masks[:, :, : self.width]
+
+    def pack(self) -> tuple[Words, Words] | None:
+        """The window ``words_2YX`` of the masks, and ``inner_X``: the bits of all columns but the frame's last.
+
+        None where both masks are empty. The window begins one pixel before the masks and ends one row after
+        them, as far as the frame has these.
+        """
+        packed = _pack(self._masks)
+        either = packed[0] | packed[1]
+        rows = np.flatnonzero(np.bitwise_or.reduce(either, axis=1))
+        if not len(rows):
+            return None
+        column_words = np.bitwise_or.reduce(either, axis=0)
+        used = np.flatnonzero(column_words)
+        top, bottom = max(int(rows[0]) - 1, 0), min(int(rows[-1]) + 2, self.height)
+        left, right = int(used[0]), int(used[-1]) + 1
+        if left and int(column_words[left]) & 1:
+            left -= 1
+        words = np.zeros((2, bottom - top, right - left + self.guard), np.uint64)
+        words[:, :, : right - left] = packed[:, top:bottom, left:right]
+        inner = np.zeros(words.shape[2], np.uint64)
+        inner[: right - left] = self._inner[left:right]
+        return words, inner
 
 
-class Pair(NamedTuple):
-    """Two masks of one frame inside one window."""
-
-    first: int
-    second: int
-    window: Window
+def count(words: Words) -> list[int]:
+    """How many pixels are set in each of several masks, words (N, Y, X)."""
+    return np.bitwise_count(words).sum(axis=(1, 2), dtype=np.int64).tolist()
 
 
-def pack_pairs(first_THW: np.ndarray, second_THW: np.ndarray, radius: int) -> list[Pair]:
-    """Pack two stacks of masks, each frame cropped to what its two masks occupy together.
-
-    first_THW, second_THW: bool (T, H, W). radius: how far, in pixels, masks will be dilated.
-    """
-    height, width = first_THW.shape[-2:]
-    first = np.packbits(first_THW, axis=-1, bitorder="little")
-    second = np.packbits(second_THW, axis=-1, bitorder="little")
-    either = np.asarray(first | second)
-    rows, columns = np.asarray(either.any(axis=2)), np.asarray(either.any(axis=1))
-    tops, bottoms = _ends(rows)
-    lefts, rights = _ends(columns)
-    pairs = []
-    for t, occupied in enumerate(np.asarray(rows.any(axis=1)).tolist()):
-        if not occupied:
-            pairs.append(Pair(0, 0, Window(1, 0, 8)))
-            continue
-        top, bottom = max(tops[t] - 1, 0), min(bottoms[t] + 2, height)
-        left, right = max(lefts[t] - 1, 0), min(rights[t] + 2, first.shape[2])
-        last = min(8 * right, width) - 1 - 8 * left
-        window = Window(bottom - top, last, 8 * -(-(last + 1 + radius) // 8))
-        area = (t, slice(top, bottom), slice(left, right))
-        pairs.append(Pair(_integer(first[area], window), _integer(second[area], window), window))
-    return pairs
-
-
-def boundary(mask: int, window: Window) -> int:
-    """One-pixel boundary: pixels that differ from their right, lower or lower-right neighbour.
+def boundary(words_2YX: Words, inner_X: Words) -> Words:
+    """One-pixel boundaries: pixels that differ from their right, lower or lower-right neighbour.
 
     The last row looks only to the right, the last column only downwards, the last corner nowhere
-    (DAVIS 2017 evaluation, ``seg2bmap``).
+    (DAVIS 2017 evaluation, ``seg2bmap``). Arguments: as :meth:`Packer.pack` returns them.
     """
-    inner_columns, upper_rows = _inner(window)
-    right = (mask ^ (mask >> 1)) & inner_columns
-    below = (mask ^ (mask >> window.stride)) & upper_rows
-    across = (mask ^ (mask >> (window.stride + 1))) & inner_columns & upper_rows
-    return right | below | across
+    right = _shift_down(words_2YX, 1)
+    edge = words_2YX ^ right
+    edge[:, :-1] |= words_2YX[:, :-1] ^ right[:, 1:]
+    edge &= inner_X
+    edge[:, :-1] |= words_2YX[:, :-1] ^ words_2YX[:, 1:]
+    return edge
 
 
-def dilate(mask: int, stride: int, radius: int) -> int:
-    """Every pixel within ``radius`` (Euclidean, inclusive) of a pixel of the mask.
+def dilate(words_2YX: Words, radius: int) -> Words:
+    """Every pixel within ``radius`` (Euclidean, inclusive) of a pixel of the mask, for each mask.
 
-    The disk is the union of its rows, and a row is a run of neighbouring copies of the mask; runs
-    only grow from the disk's outer rows to its middle, so each is made from the one before.
+    The disk is the union of its rows, and a row is a run of neighbouring copies of the mask; runs only
+    grow from the disk's outer rows to its middle, so each is made from the one before. What lies outside
+    the frame, in the empty words at the end of a row, has no meaning.
     """
-    run, length, dilated = mask, 1, 0
-    for dy in range(radius, -1, -1):
-        half = isqrt(radius * radius - dy * dy)
+    dilated = words_2YX.copy()
+    run, length, centred = words_2YX.copy(), 1, words_2YX
+    for dy, half in _disk_rows(radius):
         while length < 2 * half + 1:
             step = min(length, 2 * half + 1 - length)
-            run |= run << step
+            run |= _shift_up(run, step)
             length += step
-        down = dy * stride - half
-        dilated |= run << down if down >= 0 else run >> -down
-        if dy:
-            dilated |= run >> (dy * stride + half)
+            centred = run if length < 2 * half + 1 else _shift_down(run, half)
+        if not dy:
+            dilated |= centred
+        elif dy < dilated.shape[1]:
+            dilated[:, dy:] |= centred[:, :-dy]
+            dilated[:, :-dy] |= centred[:, dy:]
     return dilated
 
 
-def _ends(flags: np.ndarray) -> tuple[list[int], list[int]]:
-    """First and last true index of each row of a bool array (T, N)."""
-    return flags.argmax(axis=1).tolist(), (flags.shape[1] - 1 - flags[:, ::-1].argmax(axis=1)).tolist()
+@lru_cache(maxsize=64)
+def _disk_rows(radius: int) -> tuple[tuple[int, int], ...]:
+    """(distance from the middle row, pixels to either side) of the rows of a disk, outermost first."""
+    return tuple((dy, isqrt(radius * radius - dy * dy)) for dy in range(radius, -1, -1))
 
 
-def _integer(packed: np.ndarray, window: Window) -> int:
-    rows = np.zeros((window.rows, window.stride // 8), np.uint8)
-    rows[:, : packed.shape[1]] = packed
-    return int.from_bytes(rows.tobytes(), "little")
+def _pack(masks: NDArray[np.bool_]) -> Words:
+    """bool (..., 64 X) to words (..., X)."""
+    packed = np.packbits(masks.reshape(-1), bitorder="little").view("<u8")
+    return packed.reshape(*masks.shape[:-1], -1)
 
 
-@lru_cache(maxsize=1024)
-def _inner(window: Window) -> tuple[int, int]:
-    """Bits of the columns before the last one, and of the rows before the last one."""
-    row = ((1 << window.last) - 1).to_bytes(window.stride // 8, "little")
-    return int.from_bytes(row * window.rows, "little"), (1 << (window.stride * (window.rows - 1))) - 1
+def _shift_up(words: Words, pixels: int) -> Words:
+    """Every pixel moved to the right by ``pixels``; rows run on into the next one."""
+    flat, (skip, bits) = words.reshape(-1), divmod(pixels, WORD)
+    moved = np.zeros_like(flat)
+    end = len(flat) - skip
+    np.left_shift(flat[:end], np.uint64(bits), out=moved[skip:])
+    if bits:
+        moved[skip + 1 :] |= flat[: end - 1] >> np.uint64(WORD - bits)
+    return moved.reshape(words.shape)
+
+
+def _shift_down(words: Words, pixels: int) -> Words:
+    """Every pixel moved to the left by ``pixels``; rows run on into the one before."""
+    flat, (skip, bits) = words.reshape(-1), divmod(pixels, WORD)
+    moved = np.zeros_like(flat)
+    end = len(flat) - skip
+    np.right_shift(flat[skip:], np.uint64(bits), out=moved[:end])
+    if bits:
+        moved[: end - 1] |= flat[skip + 1 :] << np.uint64(WORD - bits)
+    return moved.reshape(words.shape)

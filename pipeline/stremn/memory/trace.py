@@ -28,7 +28,8 @@ class TraceStep:
         held_before: frame index of each slot before the write.
         held: frame index of each slot after the write.
         ages: ``frame`` − ``held`` in frames, after the write.
-        scores: similarity of the incoming frame to each slot before the write (Eq. 1); None for rules
+        scores: similarity of the incoming frame to each slot before the write (Eq. 1), with the learned
+            term of its age where the network has one (``update_age``); None for rules
             that do not look at it, and while there are free slots.
         evictable: which slots could have been chosen, before the write.
         read_mass: share of the attention that each slot received when this frame was read, in [0, 1]

@@ -1,6 +1,6 @@
 """Loaders of the papers' datasets in their official layouts; ``data.datasets`` opens them by name.
 
-* ``davis``, ``youtube``: clips with the interface of ``clips.ClipFolder``
+* ``davis``, ``youtube``, ``long_videos``: clips with the interface of ``clips.ClipFolder``
 * ``pairs``, ``coco``, ``voc``, ``cutouts``: images with masks, with the interface of ``images.StaticFolder``
 * ``kth``, ``human``, ``moving_mnist``, ``video_file``: videos for prediction, all ``videos.Videos``
 

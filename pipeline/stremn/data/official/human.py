@@ -1,7 +1,9 @@
 """Human3.6M in the protocol of MIM (its ``data_provider/human.py``): walking, 128×128, every 10th frame.
 
-Files: ``S<N>_<scenario>[_<take>].<camera>_<frame>.jpg`` in one folder or below it, about 1000×1000 pixels, every
-5th frame of the 50 a second (frames 1, 6, 11, …), as the archives that MIM names hold them.
+Either images ``S<N>_<scenario>[_<take>].<camera>_<frame>.jpg`` in one folder or below it, about 1000×1000 pixels,
+every 5th frame of the 50 a second (frames 1, 6, 11, …), as the archives that MIM names hold them; or the official
+videos ``S<N>/Videos/<scenario>[ <take>].<camera>.mp4``, of which the same frames are taken. Assumed: a decoder
+gives the same frames as the archives' makers saw; the JPEG compression of the archives is not repeated.
 """
 
 import re
@@ -14,9 +16,11 @@ import numpy as np
 
 from stremn.data.clips import Pixels, read_image
 from stremn.data.official.videos import Video, Videos, resized
+from stremn.data.video import VideoFile
 from stremn.errors import InputError
 
 NAME = re.compile(r"S(\d+)_([A-Za-z]+)(?:_\d+)?\.(\d+)_(\d+)$")
+FILE = re.compile(r"Walking(?: \d+)?\.\d+$")
 SPLITS = {"train": (1, 5, 6, 7), "val": (8,), "trainval": (1, 5, 6, 7, 8), "test": (9, 11)}  # subjects
 APART = 5  # frames from one file to the next
 INTERVAL = 2  # MIM takes every second file: 5 frames a second
@@ -29,7 +33,7 @@ def open_human(
     """The walking scenes of Human3.6M as videos in colour; one for each subject, take and camera.
 
     Args:
-        root: holds the images, anywhere below it.
+        root: holds the images, anywhere below it, or the subjects' folders of videos.
         split: trainval is MIM's training set (S1, S5, S6, S7, S8), of which val is S8; test: S9, S11.
         size: side in pixels of the resized middle half of the image.
         cache: folder for decoded videos.
@@ -41,24 +45,41 @@ def open_human(
     root = Path(root)
     if split not in SPLITS:
         raise InputError(f"expected a split of {', '.join(SPLITS)} of Human3.6M, found {split!r}: choose one")
+    videos = [
+        v for number in SPLITS[split] for v in _of_images(root, number, size) or _of_files(root, number, size)
+    ]
+    found = {video.name.split("_")[0] for video in videos}
+    lost = [f"S{number}" for number in SPLITS[split] if f"S{number}" not in found]
+    if lost:
+        raise InputError(
+            f"expected {lost[0]}_Walking*.jpg or {lost[0]}/Videos/Walking*.mp4 of Human3.6M below {root}, found "
+            "none: unpack them"
+        )
+    return Videos(root, videos, interval=INTERVAL, cache=cache)
+
+
+def _of_images(root: Path, subject: int, size: int) -> list[Video]:
     takes: dict[str, list[tuple[int, Path]]] = {}
-    subjects = set()
-    for path in sorted(root.rglob("S*_Walking*.jpg")):
+    for path in sorted(root.rglob(f"S{subject}_Walking*.jpg")):
         match = NAME.match(path.stem)
         if match is None:
             raise InputError(
                 f"expected names like S1_Walking_1.54138969_000001.jpg, found {path}: rename or remove it"
             )
-        if match[2] == "Walking" and int(match[1]) in SPLITS[split]:
-            subjects.add(int(match[1]))
+        if match[2] == "Walking":
             takes.setdefault(path.stem.rsplit("_", 1)[0], []).append((int(match[4]), path))
-    lost = [f"S{number}" for number in SPLITS[split] if number not in subjects]
-    if lost:
-        raise InputError(
-            f"expected images {lost[0]}_Walking*.jpg of Human3.6M below {root}, found none: unpack them"
-        )
-    videos = [_video(name, sorted(files), size) for name, files in sorted(takes.items())]
-    return Videos(root, videos, interval=INTERVAL, cache=cache)
+    return [_video(name, sorted(files), size) for name, files in sorted(takes.items())]
+
+
+def _of_files(root: Path, subject: int, size: int) -> list[Video]:
+    videos = []
+    for path in sorted((root / f"S{subject}" / "Videos").glob("Walking*.mp4")):
+        if not FILE.match(path.stem):
+            continue  # WalkingDog, WalkingTogether: other scenarios
+        count = VideoFile(path).count or 0
+        name = f"S{subject}_{path.stem.replace(' ', '_')}"
+        videos.append(Video(name, -(-count // APART), partial(_frames_of_file, path, size)))
+    return videos
 
 
 def _video(name: str, files: Sequence[tuple[int, Path]], size: int) -> Video:
@@ -72,10 +93,14 @@ def _video(name: str, files: Sequence[tuple[int, Path]], size: int) -> Video:
 
 def _frames(paths: Sequence[Path], size: int) -> Pixels:
     """The middle half of each image, uint8 (T, S, S, 3)."""
-    frames = []
-    for path in paths:
-        image = read_image(path)
-        height, width = image.shape[:2]
-        middle = image[height // 4 : -height // 4, width // 4 : -width // 4]
-        frames.append(resized(middle[None], size)[0])
-    return np.stack(frames)
+    return np.stack([_middle(read_image(path), size) for path in paths])
+
+
+def _frames_of_file(path: Path, size: int) -> Pixels:
+    """The middle half of every 5th frame of a video."""
+    return np.stack([_middle(frame, size) for t, (_, frame) in enumerate(VideoFile(path)) if t % APART == 0])
+
+
+def _middle(image: Pixels, size: int) -> Pixels:
+    height, width = image.shape[:2]
+    return resized(image[None, height // 4 : -height // 4, width // 4 : -width // 4], size)[0]

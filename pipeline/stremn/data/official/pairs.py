@@ -82,7 +82,9 @@ def open_fss(root: Path | str, split: str | None = None, *, cache: bool = False)
     root = Path(root)
     if split is not None:
         raise InputError(f"expected no split for fss, found {split!r}")
-    top = next((p for p in (root / "fewshot_data", root) if p.is_dir()), None)
+    top = next(
+        (p for p in (root / "fewshot_data" / "fewshot_data", root / "fewshot_data", root) if p.is_dir()), None
+    )
     if top is None:
         raise InputError(f"expected the folder {root} of FSS-1000, found none: unpack it there")
     classes = sorted(path.name for path in top.iterdir() if path.is_dir())

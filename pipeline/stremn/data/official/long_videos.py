@@ -1,0 +1,39 @@
+"""Long videos with sparse annotation: the three of AFB-URR (``long_video``) and LVOS.
+
+``JPEGImages/<sequence>/<frame>.jpg`` and ``Annotations/<sequence>/<frame>.png`` of some frames, in the root,
+in ``<root>/long_video`` or in ``<root>/<split>``.
+"""
+
+from pathlib import Path
+
+from stremn.data.clips import IMAGES, MASKS
+from stremn.data.official.listed import ListedClips, image_files, pair_up
+from stremn.errors import InputError
+
+
+def open_long_videos(
+    root: Path | str, split: str | None = None, *, cache: bool = False, limit: int | None = None
+) -> ListedClips:
+    """Clips whose first frame has a mask and the others may have none; these are void.
+
+    Args:
+        split: LVOS: train, valid or test; AFB-URR's videos have none.
+        cache: keep decoded clips in memory (a video of 2,000 frames at 480p takes 3 GB).
+        limit: only the first sequences by name.
+
+    Raises InputError, naming the path, for a missing folder, first mask, or frame of a mask.
+    """
+    root = Path(root)
+    tops = [root / split] if split else [root / "long_video", root]
+    top = next((p for p in tops if (p / IMAGES).is_dir()), None)
+    if top is None or not (top / MASKS).is_dir():
+        where = top or tops[-1]
+        raise InputError(f"expected the folders {where / IMAGES} and {MASKS} of long videos, found none")
+    names = sorted(path.name for path in (top / IMAGES).iterdir() if path.is_dir())[:limit]
+    if not names:
+        raise InputError(f"expected sequences in {top / IMAGES}, found none: unpack the data first")
+    files = {
+        name: pair_up(image_files(top / IMAGES, name), top / MASKS / name, lambda t, _: t == 0)
+        for name in names
+    }
+    return ListedClips(top, top / MASKS, files, cache=cache)

@@ -1,0 +1,73 @@
+"""The explorer as a page: one notebook cell, served by voila on this machine only."""
+
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from stremn.errors import InputError
+
+ADDRESS = "127.0.0.1"
+SHARE = Path(__file__).parent / "share"  # our template of the page: voila's own loads fonts from the network
+
+
+def page(settings: Mapping[str, Any]) -> nbformat.NotebookNode:
+    """The page's notebook: the call of ``explorer`` with these settings."""
+    given = ", ".join(f"{name}={value!r}" for name, value in settings.items() if value is not None)
+    book = nbformat.v4.new_notebook()
+    book.metadata["title"] = "Memory explorer"
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book.cells = [nbformat.v4.new_code_cell(f"from stremn.explore.open import explorer\n\nexplorer({given})")]
+    return book
+
+
+def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool = True) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        settings: of ``stremn.explore.open.explorer``; paths absolute.
+        port: None: any free one.
+        browser: open the page.
+
+    Raises:
+        InputError: the port is taken.
+    """
+    taken = _port(port)
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(SHARE), os.environ.get("JUPYTER_PATH")]))
+    from voila.app import Voila
+
+    token = secrets.token_hex(24)
+    url = f"http://{ADDRESS}:{taken}/?token={token}"
+    with tempfile.TemporaryDirectory(prefix="stremn-explore-") as folder:
+        path = Path(folder) / "explorer.ipynb"
+        nbformat.write(page(settings), path)
+        app = Voila(ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token)
+        app.initialize([str(path), "--template=stremn", "--Voila.log_level=WARNING"])
+        print(f"explorer: {url}\nCtrl-C stops it.", flush=True)
+        if browser:
+            threading.Timer(1.0, webbrowser.open, [url]).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            app.start()
+    print("stopped", file=sys.stderr)
+
+
+def _port(wanted: int | None) -> int:
+    """A port that is free now."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((ADDRESS, wanted or 0))
+        except OSError as error:
+            raise InputError(
+                f"expected a free port, found {wanted} in use ({error.strerror}); name another"
+            ) from None
+        return int(trial.getsockname()[1])

@@ -1,0 +1,148 @@
+"""A predictor on a video: observed, predicted and true frames, the error, and the slots.
+
+T frames, H W pixels.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stremn.errors import InputError
+from stremn.explore.images import jpeg
+from stremn.explore.pictures import Pictures
+from stremn.memory import Trace, TraceStep
+from stremn.models.checkpoints import load_model, read_meta
+from stremn.tasks.predict_video import grey, side_of
+from stremn.tasks.prediction_stream import PredictionStream
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PredictedFrame:
+    """One frame of a prediction, grey in [0, 1].
+
+    Attributes:
+        frame: its number in the video.
+        observed: whether the predictor saw it; else it saw its own prediction.
+        truth: (H, W), None after the end of the video.
+        predicted: (H, W), None for the first frame.
+        step: what its visit to the memory was, None where there was none.
+    """
+
+    frame: int
+    observed: bool
+    truth: Floats | None
+    predicted: Floats | None
+    step: TraceStep | None
+
+    @property
+    def error(self) -> Floats | None:
+        """|predicted − truth|, (H, W)."""
+        return None if self.truth is None or self.predicted is None else np.abs(self.predicted - self.truth)
+
+
+class Predictions:
+    """A predictor's look at a video: it watches, then goes on by itself.
+
+    Args:
+        video: the frames.
+        checkpoint: of a predictor with slots.
+        observed, predicted: numbers of frames.
+        start: first frame that is watched.
+
+    Raises:
+        InputError: weights of another task, or fewer frames than are to be watched.
+    """
+
+    def __init__(
+        self,
+        video: Pictures,
+        checkpoint: Path | str,
+        *,
+        observed: int = 10,
+        predicted: int = 20,
+        start: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        path = Path(checkpoint)
+        if read_meta(path).get("task") != "prediction":
+            raise InputError(f"expected weights of a predictor in {path}, found others; name a predictor's")
+        if start + observed > len(video):
+            raise InputError(f"expected at least {start + observed} frames to watch, found {len(video)}")
+        model, meta = load_model(path)
+        self.side = side_of(meta)
+        self.video, self.start, self.observed, self.predicted = video, start, observed, predicted
+        self._stream = PredictionStream(model, device=device)
+        self._frames: list[PredictedFrame] | None = None
+
+    def frames(self) -> list[PredictedFrame]:
+        """All frames; computed when they are first asked for."""
+        if self._frames is None:
+            self._frames = self._computed()
+        return self._frames
+
+    def _computed(self) -> list[PredictedFrame]:
+        out: list[PredictedFrame] = []
+        expected: Floats | None = None
+        for n in range(self.observed + self.predicted):
+            number, seen = self.start + n, n < self.observed
+            truth = grey(self.video[number], self.side) if number < len(self.video) else None
+            out.append(PredictedFrame(number, seen, truth, expected, None))
+            expected = self._stream.step(truth[None] if seen and truth is not None else None)[0]
+        steps = {s.frame: s for s in (self._stream.trace or Trace()).steps}
+        return [
+            PredictedFrame(f.frame, f.observed, f.truth, f.predicted, steps.get(n)) for n, f in enumerate(out)
+        ]
+
+    def answer(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """A frame for the browser: titles and facts, pictures as JPEG, the slots after them."""
+        frames = self.frames()
+        n = max(0, min(len(frames) - 1, int(content["frame"])))
+        now = frames[n]
+        shown: list[tuple[str, Floats]] = []
+        if now.truth is not None:
+            shown.append(("observed" if now.observed else "true", now.truth))
+        if now.predicted is not None:
+            shown.append(("predicted", now.predicted))
+        if now.error is not None:
+            shown.append(("error, white is 0.5 and more", np.minimum(1, 2 * now.error)))
+        slots, kept = self._slots(frames, now)
+        facts = f"Frame {now.frame}, {'watched' if now.observed else 'predicted freely'}"
+        if now.error is not None:
+            facts += f"; mean square error {float(np.square(now.error).mean()):.4f}"
+        pictures = [
+            jpeg(np.round(255 * p).astype(np.uint8), quality=92) for p in [p for _, p in shown] + kept
+        ]
+        titles = [title for title, _ in shown]
+        return {"last": len(frames) - 1, "titles": titles, "slots": slots, "facts": facts + "."}, pictures
+
+    def _slots(
+        self, frames: list[PredictedFrame], now: PredictedFrame
+    ) -> tuple[list[dict[str, Any]], list[Floats]]:
+        step = now.step
+        if step is None:
+            return [], []
+        rows, pictures = [], []
+        for slot, held in enumerate(step.held_before):
+            kept = frames[held]
+            picture = kept.truth if kept.observed else kept.predicted
+            if picture is None:
+                continue
+            mass = None if step.read_mass is None else step.read_mass[slot]
+            score = None if step.scores is None else step.scores[slot]
+            rows.append(
+                {
+                    "slot": slot,
+                    "frame": kept.frame,
+                    "age": step.frame - held,
+                    "mass": mass,
+                    "score": score,
+                    "next": slot == step.evicted_slot,
+                }
+            )
+            pictures.append(picture)
+        return rows, pictures

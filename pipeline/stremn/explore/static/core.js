@@ -1,0 +1,144 @@
+// What all parts use: elements, questions to Python, pictures that were seen before.
+
+/** An element with attributes ("on…": listeners) and children (text or elements). */
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child != null));
+  return node;
+}
+
+/** Options of a <select>: pairs of value and text; the chosen one stays chosen. */
+function setOptions(select, pairs, chosen) {
+  select.replaceChildren(...pairs.map(([value, text]) => el("option", { value }, text)));
+  select.value = String(chosen);
+}
+
+/** Questions to Python and its answers; `on(what, f)` for what Python tells unasked. */
+class Link {
+  constructor(model) {
+    this.model = model;
+    this.view = Math.random().toString(36).slice(2);
+    this.number = 0;
+    this.open = new Map();
+    this.listeners = new Map();
+    this.received = (message, buffers) => this.receive(message, buffers);
+    model.on("msg:custom", this.received);
+  }
+
+  close() {
+    this.model.off("msg:custom", this.received);
+  }
+
+  on(what, listener) {
+    this.listeners.set(what, listener);
+  }
+
+  /** Resolves to the answer, its bytes as `buffers`; rejects with Python's one line of what is wrong. */
+  ask(ask, content = {}, buffers = []) {
+    const number = ++this.number;
+    return new Promise((resolve, reject) => {
+      this.open.set(number, { resolve, reject });
+      this.model.send({ ask, number, view: this.view, ...content }, undefined, buffers);
+    });
+  }
+
+  receive(message, buffers) {
+    if (message.tell) {
+      this.listeners.get(message.tell)?.(message);
+      return;
+    }
+    const waiting = this.open.get(message.answer);
+    if (message.view !== this.view || !waiting) return;
+    this.open.delete(message.answer);
+    if (message.problem) waiting.reject(new Error(message.problem));
+    else waiting.resolve({ ...message, buffers: buffers || [] });
+  }
+}
+
+/** Bytes of an answer as numbers. */
+function numbers(view, Type) {
+  if (!view || !view.byteLength) return new Type(0);
+  return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+/** A picture from its bytes; null for no bytes. */
+function bitmap(view, type) {
+  return view && view.byteLength ? createImageBitmap(new Blob([view], { type })) : Promise.resolve(null);
+}
+
+/** The latest of many wishes: while one is fulfilled, only the newest of the others waits. */
+class Latest {
+  constructor(work) {
+    this.work = work;
+    this.busy = false;
+    this.next = null;
+  }
+
+  want(wish) {
+    this.next = { wish };
+    return this.go();
+  }
+
+  async go() {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      while (this.next) {
+        const { wish } = this.next;
+        this.next = null;
+        await this.work(wish);
+      }
+    } finally {
+      this.busy = false;
+    }
+  }
+}
+
+/** Things by name, the longest unused forgotten first. */
+class Cache {
+  constructor(most) {
+    this.most = most;
+    this.map = new Map();
+  }
+
+  get(name) {
+    const found = this.map.get(name);
+    if (found !== undefined) {
+      this.map.delete(name);
+      this.map.set(name, found);
+    }
+    return found;
+  }
+
+  set(name, value) {
+    this.map.set(name, value);
+    if (this.map.size > this.most) this.map.delete(this.map.keys().next().value);
+  }
+
+  clear() {
+    this.map.clear();
+  }
+}
+
+/** A canvas of so many CSS pixels, sharp on every screen; returns its context. */
+function sized(canvas, width, height) {
+  const scale = window.devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w;
+    canvas.height = h;
+    canvas.style.height = `${height}px`;
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
+}
+
+const percent = (share) => (share == null ? "–" : share < 0.005 && share > 0 ? "<1 %" : `${Math.round(100 * share)} %`);
+const fixed = (value, digits) => (value == null || Number.isNaN(value) ? "–" : value.toFixed(digits));

@@ -1,0 +1,114 @@
+// The memory as this frame found it: kept frames with masks and heat, ages, read mass, scores, who goes next.
+
+class Slots {
+  constructor(app, { actions }) {
+    this.app = app;
+    this.actions = actions;
+    this.title = el("h3", {});
+    this.grid = el("div", { class: "slot-grid" });
+    this.note = el("p", { class: "note" });
+    this.root = el("section", { class: "slots", "aria-label": "slots" }, this.title, this.grid, this.note);
+    this.cards = [];
+  }
+
+  /** One card for each slot, used again from frame to frame. */
+  card(n) {
+    if (!this.cards[n]) {
+      const canvas = el("canvas", { class: "slot-canvas", role: "img" });
+      const name = el("strong", {});
+      const badge = el("span", { class: "badge", hidden: true }, "goes next");
+      const bar = el("i", {});
+      const mass = el("span", {});
+      const facts = el("div", { class: "facts" });
+      const buttons = el("div", { class: "slot-buttons", hidden: !this.actions });
+      const root = el("figure", { class: "slot" }, canvas,
+        el("figcaption", {}, el("div", { class: "slot-name" }, name, badge),
+          el("div", { class: "mass", title: "share of the attention that this slot received when the frame was read" },
+            el("span", { class: "bar" }, bar), mass), facts, buttons));
+      this.cards[n] = { root, canvas, name, badge, bar, mass, facts, buttons, shown: "" };
+      const button = (text, title, what) => el("button", { type: "button", title,
+        onclick: () => this.app.change({ [what]: this.cards[n].slot }) }, text);
+      buttons.append(
+        button("drop", "what if this slot were emptied now?", "drop"),
+        button("freeze", "what if this template were never evicted from here on?", "freeze"),
+        el("button", { type: "button", title: "what if it held another frame? (number below, under What if)",
+          onclick: () => this.app.change({ swap: [this.cards[n].slot, this.app.whatif.swapFrame()] }) }, "swap"));
+    }
+    return this.cards[n];
+  }
+
+  async set(run, part, title) {
+    const step = part?.step;
+    this.title.textContent = title;
+    const slots = step ? step.slots : [];
+    this.grid.replaceChildren(...slots.map((_, n) => this.card(n).root));
+    this.grid.classList.toggle("few", slots.length <= 3);
+    this.note.textContent = !step ? "This frame is not computed yet."
+      : !slots.length ? "The memory is empty: the first mask is given."
+        : step.of > slots.length ? `The ${slots.length} of ${step.of} kept frames that are read most.` : "";
+    if (!step) return;
+    const wanted = [...new Set(slots.map((s) => s.frame))];
+    const missing = wanted.filter((frame) => !this.app.thumbs.get(`${run}:${frame}`));
+    if (missing.length) await this.app.loadThumbs(run, missing);
+    const top = part.heat ? part.heat.maps.reduce((most, v) => Math.max(most, v), 0) : 0;
+    slots.forEach((slot, n) => this.fill(this.card(n), run, slot, part.heat, top));
+    this.grid.dataset.top = top;
+  }
+
+  fill(card, run, slot, heat, top) {
+    const { app } = this;
+    card.slot = slot.slot;
+    card.name.textContent = `slot ${slot.slot + 1}: frame ${slot.frame}`;
+    card.badge.hidden = !slot.next;
+    card.root.classList.toggle("next", slot.next);
+    card.root.classList.toggle("locked", !slot.evictable && !slot.next);
+    const at = heat ? heat.slots.indexOf(slot.frame) : -1;
+    const share = at >= 0 ? heat.share[at] : slot.mass;
+    card.bar.style.width = `${Math.round(100 * (share || 0))}%`;
+    card.mass.textContent = at >= 0 ? `${percent(share)} of the pixel's read` : `${percent(slot.mass)} of the read`;
+    card.facts.replaceChildren(
+      el("span", { title: "frames since this template was written" }, `${slot.age} old`),
+      slot.score == null ? null : el("span", { title: "similarity of the incoming frame to this template (Eq. 1)" },
+        `score ${fixed(slot.score, 3)}`),
+      slot.evictable ? null : el("span", { title: "may not be evicted" }, "protected"));
+    card.canvas.setAttribute("aria-label", `frame ${slot.frame} in slot ${slot.slot + 1}, ${percent(share)} of the read`);
+    this.paint(card.canvas, app.thumbs.get(`${run}:${slot.frame}`), at >= 0 ? heat : null, at, top);
+  }
+
+  paint(canvas, picture, heat, at, top) {
+    const { width, height } = this.app.about;
+    const wide = picture ? picture.width : 176;
+    const zoom = Math.max(1, Math.round(352 / wide));
+    canvas.width = wide * zoom;
+    canvas.height = Math.round((canvas.width * height) / width);
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#ddd";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    if (!heat || !this.app.shows.heat) return;
+    const [, h, w] = heat.size;
+    const cells = heat.maps.subarray(at * h * w, (at + 1) * h * w);
+    const [left, up, across, down] = heat.window;
+    const layer = heatLayer(cells, w, h, top, this.app.map);
+    context.fillStyle = "rgba(0,0,0,0.45)";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingEnabled = true;
+    context.drawImage(layer, left * w, up * h, across * w, down * h, 0, 0, canvas.width, canvas.height);
+  }
+}
+
+/** A heat map as a small picture: colour and opacity grow with the attention, `top` is the brightest. */
+function heatLayer(cells, width, height, top, map) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  for (let i = 0; i < cells.length; i++) {
+    const value = top > 0 ? Math.sqrt(cells[i] / top) : 0;
+    const c = 3 * Math.round(255 * value);
+    image.data.set([map[c], map[c + 1], map[c + 2], Math.round(235 * Math.min(1, 1.6 * value))], 4 * i);
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}

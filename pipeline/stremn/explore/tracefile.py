@@ -1,0 +1,180 @@
+"""Traces of finished runs: files of ``stremn segment``, of the pipeline's stages, and of MLflow runs.
+
+The file is the ``stremn-trace`` of ``memory.trace``. What belongs to it (frames, masks, ground truth) is looked
+for where these programs put it, and is read picture by picture when it is seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stremn.data.clips import IMAGES, MASKS, Pixels
+from stremn.errors import InputError
+from stremn.explore.masks import MaskFolder
+from stremn.explore.pictures import Pictures, pictures
+from stremn.explore.runs import Run, region
+from stremn.explore.session import Session
+from stremn.memory import Trace, TraceStep
+
+RUNS = "runs:/"
+SCORED_AT_ONCE = 200  # frames; longer videos are opened without J, as that would read every mask
+NOTHING = 225  # grey of a picture that is not there
+
+
+@dataclass(frozen=True)
+class Companions:
+    """Files that belong to a trace; None where there are none.
+
+    Attributes:
+        frames: video file or folder of images.
+        masks: folder of the run's masks.
+        truth: folder of true masks.
+    """
+
+    frames: Path | None = None
+    masks: Path | None = None
+    truth: Path | None = None
+
+
+class NoPictures(Pictures):
+    """As many grey pictures as a trace has frames, where its video is not at hand."""
+
+    def __init__(self, count: int, size: tuple[int, int], name: str) -> None:
+        super().__init__()
+        self._count, self.size, self.name = count, size, name
+
+    def __len__(self) -> int:
+        return self._count
+
+    def again(self) -> Pictures:
+        return self
+
+    def _load(self, number: int) -> Pixels:
+        return np.full((*self.size, 3), NOTHING, np.uint8)
+
+
+def find_trace(name: Path | str, root: Path | None = None) -> Path:
+    """The file of a trace: a path, or ``runs:/<MLflow run>/<artifact>`` in the project's local store.
+
+    Args:
+        root: the project's folder, for the store; default: the working folder.
+
+    Raises:
+        InputError: no such file.
+    """
+    text = str(name)
+    if text.startswith(RUNS) or text.startswith("runs:"):
+        run, _, artifact = text.removeprefix("runs:").lstrip("/").partition("/")
+        path = (root or Path.cwd()) / "mlartifacts" / run / "artifacts" / artifact
+    else:
+        path = Path(name)
+        path = path / "trace.json" if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"expected a trace file at {path}, found none; download it first if it is remote")
+    return path
+
+
+def companions(path: Path) -> Companions:
+    """What lies beside a trace: of ``stremn segment``, or of the stage ``memory`` of the pipeline."""
+    path = path.resolve()
+    if (path.parent / "masks").is_dir():
+        video = path.parent / "overlay.mp4"
+        return Companions(video if video.is_file() else None, path.parent / "masks")
+    parts, clip = path.parts, path.stem
+    if len(parts) < 7 or parts[-3] != "traces" or parts[-4] != "memory" or parts[-6] != "runs":
+        return Companions()
+    rule, profile, data = parts[-2], parts[-5], Path(*parts[:-6])
+    predicted = data / "runs" / profile / "evaluate_vos" / "predictions" / rule / clip
+    for split in ("test", "val", "train"):
+        clips = data / "prepared" / profile / "vos" / split
+        if (clips / IMAGES / clip).is_dir():
+            truth = clips / MASKS / clip
+            return Companions(
+                clips / IMAGES / clip,
+                predicted if predicted.is_dir() else None,
+                truth if truth.is_dir() else None,
+            )
+    return Companions(masks=predicted if predicted.is_dir() else None)
+
+
+def open_trace(
+    name: Path | str,
+    video: Path | str | None = None,
+    *,
+    into: Session | None = None,
+    root: Path | None = None,
+) -> Session:
+    """A session that shows a trace; nothing is computed, no picture is read yet.
+
+    Args:
+        video: the frames, where they are not beside the trace.
+        into: a session of the same video that the trace is added to as a run.
+
+    Raises:
+        InputError: not a trace, one without a frame, or a video of another length.
+    """
+    path = find_trace(name, root)
+    trace = Trace.load(path)
+    steps = whole(trace)
+    beside = companions(path)
+    size = (int(trace.about.get("height") or 120), int(trace.about.get("width") or 160))
+    drawn = beside.frames is not None and beside.frames.name == "overlay.mp4" and video is None
+    if into is not None:
+        shown = into.pictures
+    elif video is not None or beside.frames is not None:
+        shown = pictures(Path(video) if video is not None else beside.frames)  # type: ignore[arg-type]
+    else:
+        shown = NoPictures(len(steps), size, str(trace.about.get("clip") or path.stem))
+    if len(shown) < len(steps):
+        raise InputError(
+            f"expected a video of {len(steps)} frames as the trace, found {len(shown)}; name another"
+        )
+    masks = None if beside.masks is None or drawn else MaskFolder(beside.masks)
+    truth = None if beside.truth is None else MaskFolder(beside.truth)
+    session = into or Session(None, shown, truth=truth)
+    session.add(_run(trace, steps, masks, session.truth, path))
+    return session
+
+
+def whole(trace: Trace) -> list[TraceStep]:
+    """One step for each frame from 0 on, of the first clip and decision row; gaps hold what was held before.
+
+    Raises:
+        InputError: no step at all.
+    """
+    if not trace.steps:
+        raise InputError("expected a trace with at least one frame, found an empty one")
+    first = trace.steps[0]
+    own = {s.frame: s for s in trace.steps if (s.clip, s.row) == (first.clip, first.row)}
+    steps: list[TraceStep] = []
+    for frame in range(max(own) + 1):
+        held = steps[-1].held if steps else []
+        gap = TraceStep(
+            0, 0, frame, "skip", held, held, [frame - f for f in held], None, [], None, None, None
+        )
+        steps.append(own.get(frame, gap))
+    return steps
+
+
+def _run(
+    trace: Trace,
+    steps: list[TraceStep],
+    masks: MaskFolder | None,
+    truth: Sequence[Pixels] | Pixels | None,
+    path: Path,
+) -> Run:
+    about = trace.about
+    rule = about.get("policy") or about.get("rule") or "trace"
+    objects = [int(i) for i in about.get("objects") or []]
+    if not objects and truth is not None:
+        objects = [i for i in np.unique(np.asarray(truth[0])).tolist() if i not in (0, 255)]
+    run = Run(f"{rule} ({path.name})", objects, trace=replace(trace, steps=steps), masks=masks)
+    scored = masks is not None and truth is not None and len(steps) <= SCORED_AT_ONCE
+    for frame in range(len(steps)):
+        known = scored and masks is not None and truth is not None and frame < min(len(masks), len(truth))
+        ids = masks[frame] if known and masks is not None else np.zeros((1, 1), np.uint8)
+        true = np.asarray(truth[frame]) if known and truth is not None else None
+        run.j.append(region(ids, true, objects, objects))
+    return run
