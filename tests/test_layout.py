@@ -20,7 +20,8 @@ from stremn.stages.base import read_block
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline" / "stremn"
-PROFILES = {"demo": ROOT / "dvc.yaml", "paper": ROOT / "profiles" / "paper" / "dvc.yaml"}
+OTHERS = ["paper", "shipped", "systems"]
+PROFILES = {"demo": ROOT / "dvc.yaml", **{name: ROOT / "profiles" / name / "dvc.yaml" for name in OTHERS}}
 
 # What each room may import besides itself and GROUND. cli, commands and run may import all.
 GROUND = {"errors", "compat", "settings", "paths", "fingerprint", "device"}
@@ -136,13 +137,14 @@ def _graph(profile: str) -> dict[str, Any]:
     return yaml.safe_load(PROFILES[profile].read_text(encoding="utf-8"))
 
 
-def test_profiles_have_the_same_stages() -> None:
-    demo, paper = _graph("demo"), _graph("paper")
-    stages = {n: {k: v for k, v in s.items() if k != "wdir"} for n, s in paper["stages"].items()}
-    assert {s["wdir"] for s in paper["stages"].values()} == {"../.."}
+@pytest.mark.parametrize("profile", OTHERS)
+def test_profiles_have_the_same_stages(profile: str) -> None:
+    demo, other = _graph("demo"), _graph(profile)
+    stages = {n: {k: v for k, v in s.items() if k != "wdir"} for n, s in other["stages"].items()}
+    assert {s["wdir"] for s in other["stages"].values()} == {"../.."}
     assert stages == demo["stages"]
     assert list(stages) == list(STAGES)
-    assert (demo["vars"], paper["vars"]) == ([{"profile": "demo"}], [{"profile": "paper"}])
+    assert (demo["vars"], other["vars"]) == ([{"profile": "demo"}], [{"profile": profile}])
 
 
 def _blocks() -> list[tuple[str, str]]:

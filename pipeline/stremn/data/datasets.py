@@ -112,6 +112,6 @@ def _open(kind: str, name: str, root: Path | str, split: str | None, options: di
     known = [p.name for p in signature(function).parameters.values() if p.kind == p.KEYWORD_ONLY]
     for option in options:
         if option not in known:
-            raise InputError(f"expected an option of {name} ({', '.join(known)}), found {option!r}")
+            raise InputError(f"expected an option of {found} ({', '.join(known)}), found {option!r}")
     arguments = {} if split is None else {"split": split}
     return function(Path(root), **arguments, **options)

@@ -88,11 +88,12 @@ def dilate(words_2YX: Words, radius: int) -> Words:
     dilated = words_2YX.copy()
     run, length, centred = words_2YX.copy(), 1, words_2YX
     for dy, half in _disk_rows(radius):
-        while length < 2 * half + 1:
-            step = min(length, 2 * half + 1 - length)
-            run |= _shift_up(run, step)
-            length += step
-            centred = run if length < 2 * half + 1 else _shift_down(run, half)
+        if length < 2 * half + 1:
+            while length < 2 * half + 1:
+                step = min(length, 2 * half + 1 - length)
+                run |= _shift_up(run, step)
+                length += step
+            centred = _shift_down(run, half)
         if not dy:
             dilated |= centred
         elif dy < dilated.shape[1]:

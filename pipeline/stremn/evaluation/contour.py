@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from stremn.evaluation.bitmask import Pair, boundary, dilate, pack_pairs
+from stremn.evaluation.bitmask import Packer, Words, boundary, count, dilate
 
 TOLERANCE = 0.008
 """Matching distance as a share of the frame's diagonal."""
@@ -24,18 +24,26 @@ def contour_accuracy(predicted: np.ndarray, truth: np.ndarray, tolerance: float 
     predicted, truth = np.asarray(predicted, bool), np.asarray(truth, bool)
     height, width = truth.shape[-2:]
     radius = matching_radius(height, width, tolerance)
-    pairs = pack_pairs(predicted.reshape(-1, height, width), truth.reshape(-1, height, width), radius)
-    return np.array([pair_accuracy(pair, radius) for pair in pairs]).reshape(truth.shape[:-2])
+    packer = Packer(height, width, radius)
+    values = []
+    for pair in zip(predicted.reshape(-1, height, width), truth.reshape(-1, height, width), strict=True):
+        packer.masks_2HW[:] = pair
+        packed = packer.pack()
+        values.append(1.0 if packed is None else packed_accuracy(*packed, radius))
+    return np.array(values).reshape(truth.shape[:-2])
 
 
-def pair_accuracy(pair: Pair, radius: int) -> float:
-    """F of two packed masks, matched within ``radius`` pixels."""
-    stride = pair.window.stride
-    first, second = boundary(pair.first, pair.window), boundary(pair.second, pair.window)
-    if first == second:
-        return 1.0
+def packed_accuracy(words_2YX: Words, inner_X: Words, radius: int) -> float:
+    """F of two packed masks, matched within ``radius`` pixels. Arguments: see ``bitmask.boundary``."""
+    edges = boundary(words_2YX, inner_X)
+    first, second = count(edges)
     if not first or not second:
-        return 0.0
-    precision = (first & dilate(second, stride, radius)).bit_count() / first.bit_count()
-    recall = (second & dilate(first, stride, radius)).bit_count() / second.bit_count()
+        return float(first == second)
+    near_first, near_second = dilate(edges, radius)
+    precision, recall = (n / of for n, of in zip(_matched(edges, near_first, near_second), (first, second)))
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _matched(edges_2YX: Words, near_first: Words, near_second: Words) -> list[int]:
+    """Pixels of the first boundary near the second, and of the second near the first."""
+    return count(np.stack([edges_2YX[0] & near_second, edges_2YX[1] & near_first]))

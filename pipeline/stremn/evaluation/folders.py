@@ -1,85 +1,97 @@
 """Result folders: ``<root>/<sequence>/<frame>.png``, the object id being the palette index."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from stremn.errors import InputError
+from stremn.evaluation.masks import MaskReader, read_ids
 from stremn.evaluation.protocols import Protocol
-from stremn.evaluation.sequences import binary_ids
+from stremn.evaluation.sequences import ObjectScores, SequenceScorer
 
-
-def read_ids(path: Path) -> np.ndarray:
-    """Object ids (H, W) uint8 of a palette or grey PNG; InputError when it is neither."""
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("P", "L", "1"):
-                return np.array(image, dtype=np.uint8)
-            found = f"mode {image.mode}"
-    except FileNotFoundError:
-        raise InputError(f"expected a mask at {path}, found no file") from None
-    except (UnidentifiedImageError, OSError) as error:
-        found = str(error)
-    raise InputError(f"{path}: expected a palette or grey PNG of object ids, found {found}")
+__all__ = ["frame_paths", "read_ids", "score_sequence_folder", "sequence_names"]
 
 
 def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> list[str]:
     """Sequences to score: the folders of ``annotations``, or ``names``, each of which must be one."""
+    present = folders_in(annotations)
     if not annotations.is_dir():
         raise InputError(f"expected a folder of annotations at {annotations}, found none")
-    present = sorted(path.name for path in annotations.iterdir() if path.is_dir())
     if not present:
         raise InputError(f"{annotations}: expected a folder for each sequence, found none")
     missing = sorted(set(names or ()) - set(present))
     if missing:
-        raise InputError(f"{annotations}: no sequence {', '.join(missing)} (there are {', '.join(present)})")
-    return present if names is None else list(names)
+        raise InputError(f"{annotations}: no sequence {_some(missing)} (there are {_some(present)})")
+    return present if names is None else list(dict.fromkeys(names))
 
 
-def read_sequence(
+def folders_in(root: Path) -> list[str]:
+    """Names of the folders in a folder, hidden ones apart; none where it does not exist."""
+    if not root.is_dir():
+        return []
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def frame_paths(annotations: Path, name: str) -> list[Path]:
+    """The annotated frames of a sequence, in order; InputError where there are none."""
+    paths = sorted(path for path in (annotations / name).glob("*.png") if not path.name.startswith("."))
+    if not paths:
+        raise InputError(f"{annotations / name}: expected annotated frames (*.png), found none")
+    return paths
+
+
+def score_sequence_folder(
     predictions: Path, annotations: Path, name: str, rule: Protocol
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted and true id maps, uint8 (T, H, W), of the annotated frames of one sequence.
+) -> dict[int, ObjectScores]:
+    """J and F of the objects of one sequence, read frame after frame.
 
     A prediction must exist for every scored frame; elsewhere it may be absent and counts as empty.
     """
-    paths = sorted((annotations / name).glob("*.png"))
-    if not paths:
-        raise InputError(f"{annotations / name}: expected annotated frames (*.png), found none")
-    folder = predictions / name
+    paths = frame_paths(annotations, name)
+    scorer = SequenceScorer([path.stem for path in paths], rule, f"sequence {name}")
+    high = False
+    for predicted, truth in _pairs(predictions / name, paths, rule):
+        if rule.binary and predicted is not None:
+            high = high or predicted.max(initial=0) > 1
+        scorer.add(predicted, truth)
+    if high:
+        warnings.warn(
+            "predicted masks hold values above 1: values above 127 are read as object 1", stacklevel=2
+        )
+    return scorer.result()
+
+
+def _pairs(folder: Path, paths: list[Path], rule: Protocol) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
+    """Prediction, None where there is none and none is needed, and truth of every annotated frame."""
     if not folder.is_dir():
-        raise InputError(f"sequence {name}: expected predictions in {folder}, found no such folder")
-    truth = _stack(paths, read_ids(paths[0]).shape)
+        raise InputError(f"sequence {folder.name}: expected predictions in {folder}, found no such folder")
+    if not any(folder.iterdir()):
+        raise InputError(f"sequence {folder.name}: expected predictions in {folder}, found it empty")
     scored = set(rule.scored_frames(len(paths)).tolist())
-    predicted = np.zeros_like(truth)
+    read_truth, read_prediction = MaskReader(), MaskReader()
+    shape: tuple[int, ...] | None = None
     for t, path in enumerate(paths):
-        if t in scored or (folder / path.name).is_file():
-            predicted[t] = _same_size(folder / path.name, truth.shape[1:])
-    if rule.binary:
-        _note_binary(predicted)
-        return binary_ids(predicted), binary_ids(truth)
-    return predicted, truth
+        truth = read_truth(path)
+        shape = shape or truth.shape
+        _check_size(path, truth, shape)
+        ours = folder / path.name
+        predicted = read_prediction(ours) if t in scored or ours.is_file() else None
+        if predicted is not None:
+            _check_size(ours, predicted, shape)
+        yield predicted, truth
 
 
-def _stack(paths: list[Path], shape: tuple[int, ...]) -> np.ndarray:
-    return np.stack([_same_size(path, shape) for path in paths])
-
-
-def _same_size(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    ids = read_ids(path)
+def _check_size(path: Path, ids: np.ndarray, shape: tuple[int, ...]) -> None:
     if ids.shape != shape:
         raise InputError(
             f"{path}: expected {shape[1]}×{shape[0]} pixels as in the annotations, "
             f"found {ids.shape[1]}×{ids.shape[0]}"
         )
-    return ids
 
 
-def _note_binary(predicted: np.ndarray) -> None:
-    if predicted.max(initial=0) > 1:
-        warnings.warn(
-            "predicted masks hold values above 1: values above 127 are read as object 1", stacklevel=2
-        )
+def _some(names: list[str], at_most: int = 8) -> str:
+    """Names, the first few of many."""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more

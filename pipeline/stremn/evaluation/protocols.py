@@ -14,7 +14,8 @@ VOID = 255
 class Protocol:
     """drop_last: the last frame is not scored (the first never is).
 
-    late: an object may first appear after frame 0; it is scored from the frame after that.
+    late: an object may first appear after frame 0; it is scored from the frame after that. Without it, the
+    objects are those up to the largest id of frame 0.
     binary: one object; every mask value above 127 is object 1.
     """
 
@@ -27,11 +28,6 @@ class Protocol:
         """Indices of the scored frames of an object given in frame ``first``."""
         return np.arange(first + 1, frames - self.drop_last)
 
-    def count_objects(self, truth_THW: np.ndarray) -> int:
-        """Largest id of frame 0, or of all frames where objects may come late."""
-        ids = truth_THW if self.late else truth_THW[:1]
-        return int(ids.max(initial=0, where=ids != VOID))
-
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -40,15 +36,18 @@ PROTOCOLS = {
         Protocol("davis2016", binary=True),
         Protocol("procedural", drop_last=False, late=True),
         Protocol("youtube-vos", drop_last=False, late=True),
-        Protocol("long", drop_last=False),
+        Protocol("long-video", drop_last=False),
     )
 }
 """davis2016, davis2017: first and last frame dropped. procedural, youtube-vos: objects may come late.
-long: only the first frame dropped (AFB-URR's scoring of long videos)."""
+long-video (or long): only the first frame dropped (AFB-URR's scoring of long videos)."""
+
+_ALIASES = {"long": "long-video"}
 
 
 def get_protocol(name: str) -> Protocol:
     """The protocol of that name; InputError names the choices."""
+    name = _ALIASES.get(name, name)
     if name not in PROTOCOLS:
         raise InputError(f"unknown protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

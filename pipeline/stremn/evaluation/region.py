@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stremn.evaluation.bitmask import Pair
+from stremn.evaluation.bitmask import Words, count
 
 
 def region_similarity(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -13,7 +13,8 @@ def region_similarity(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(union == 0, 1.0, common / np.maximum(union, 1))
 
 
-def pair_similarity(pair: Pair) -> float:
-    """J of two packed masks, equal to :func:`region_similarity`."""
-    union = (pair.first | pair.second).bit_count()
-    return (pair.first & pair.second).bit_count() / union if union else 1.0
+def packed_similarity(words_2YX: Words) -> float:
+    """J of two packed masks, of which one at least is not empty; equal to :func:`region_similarity`."""
+    first, second = count(words_2YX)
+    (common,) = count(words_2YX[:1] & words_2YX[1:])
+    return common / (first + second - common)

@@ -6,13 +6,15 @@ over objects.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stremn.errors import InputError
-from stremn.evaluation.folders import read_sequence, sequence_names
+from stremn.evaluation.folders import folders_in, score_sequence_folder, sequence_names
+from stremn.evaluation.processes import each
 from stremn.evaluation.protocols import get_protocol
 from stremn.evaluation.sequences import ObjectScores, score_sequence
 from stremn.evaluation.statistics import average
@@ -74,19 +76,32 @@ class VOSScores:
         return cls(form["protocol"], per_frame, tuple(form.get("skipped", ())))
 
 
-def score_clips(
-    clips: Iterable[tuple[str, np.ndarray, np.ndarray, int | None]], protocol: str = "davis2017"
+def gather(
+    protocol: str, sequences: Iterable[tuple[str, Mapping[int, ObjectScores]]]
 ) -> VOSScores:
-    """Score arrays: (name, predicted ids (T, H, W), true ids (T, H, W), objects or None) for each clip."""
+    """Scores of a system from those of its sequences: (name, object id to scores) for each."""
     per_frame: dict[str, ObjectScores] = {}
     skipped = []
-    for name, predicted, truth, objects in clips:
-        for number, scores in score_sequence(predicted, truth, objects, protocol, name).items():
+    for name, objects in sequences:
+        for number, scores in objects.items():
             if len(scores.frames):
                 per_frame[f"{name}_{number}"] = scores
             else:
                 skipped.append(f"{name}_{number}")
     return VOSScores(protocol, per_frame, tuple(skipped))
+
+
+def score_clips(
+    clips: Iterable[tuple[str, np.ndarray, np.ndarray, int | None]], protocol: str = "davis2017"
+) -> VOSScores:
+    """Score arrays: (name, predicted ids (T, H, W), true ids (T, H, W), objects or None) for each clip."""
+    return gather(
+        protocol,
+        (
+            (name, score_sequence(predicted, truth, objects, protocol, name))
+            for name, predicted, truth, objects in clips
+        ),
+    )
 
 
 def score_folder(
@@ -95,22 +110,23 @@ def score_folder(
     protocol: str = "davis2017",
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> VOSScores:
     """Score ``predictions/<sequence>/<frame>.png`` against ``annotations`` of the same form.
 
-    names: the sequences, default every folder of the annotations. InputError: a missing sequence or
-    scored frame, a frame of another size, an id that the sequence does not have, an empty folder.
+    names: the sequences, default every folder of the annotations. workers: processes side by side.
+    InputError: a missing sequence or scored frame, a frame of another size, an id that the sequence
+    does not have, an empty folder, a file that cannot be read.
     """
     predictions, annotations = Path(predictions), Path(annotations)
     rule = get_protocol(protocol)
     wanted = sequence_names(annotations, names)
-    if not predictions.is_dir() or not any(path.is_dir() for path in predictions.iterdir()):
+    if not folders_in(predictions):
         raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
-
-    def clips() -> Iterable[tuple[str, np.ndarray, np.ndarray, int | None]]:
-        for done, name in enumerate(wanted, 1):
-            yield (name, *read_sequence(predictions, annotations, name, rule), None)
-            if progress is not None:
-                progress(done, len(wanted), name)
-
-    return score_clips(clips(), protocol)
+    work = partial(score_sequence_folder, predictions, annotations, rule=rule)
+    scored: dict[str, Mapping[int, ObjectScores]] = {}
+    for name, scores in each(work, wanted, workers):
+        scored[name] = scores
+        if progress is not None:
+            progress(len(scored), len(wanted), name)
+    return gather(rule.name, ((name, scored[name]) for name in wanted))

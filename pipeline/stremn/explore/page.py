@@ -51,7 +51,7 @@ def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool
         path = Path(folder) / "explorer.ipynb"
         nbformat.write(page(settings), path)
         app = Voila(ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token)
-        app.initialize([str(path), "--template=stremn", "--Voila.log_level=WARNING"])
+        app.initialize([str(path), "--template=stremn", "--Voila.log_level=WARN"])
         print(f"explorer: {url}\nCtrl-C stops it.", flush=True)
         if browser:
             threading.Timer(1.0, webbrowser.open, [url]).start()

@@ -1,12 +1,7 @@
-"""Every update rule of the papers: which slot does the incoming template go to?
+"""Every update rule of the papers by name, and the settings that a rule runs with.
 
-A rule is a function of ``Incoming`` and returns the weights a of STReMN Eq. 4: for each row one number
-per slot, exactly one of them 1 (that slot is overwritten) or all 0 (the template is not stored). The last
-column is a free slot. To add a rule, write such a function and one line in ``POLICIES``. Rules that
-remove single features instead of slots are in ``feature_rules``, with their lines here.
-
-Letters: B clips; D rows of decisions (1 shared by all objects, or one for each object); S slots in use plus
-at least one free column.
+To add a rule, write a function as in ``slot_rules`` (whole templates) or ``feature_rules`` (single features)
+and one line in ``POLICIES``.
 """
 
 from collections.abc import Callable
@@ -15,16 +10,15 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from stremn.errors import InputError
+from stremn.memory import slot_rules
 from stremn.memory.feature_rules import Entries, learned_features, least_frequently_used, similar_features
 from stremn.memory.fusion import NETWORK, OFF, SWITCHES
 from stremn.memory.incoming import Incoming
-from stremn.ops.gumbel import straight_through
+from stremn.memory.slot_rules import when_full
 
-Rule = Callable[[Incoming], Tensor]
 Index = Literal["top_k", "softmax"]
 
 
@@ -74,119 +68,6 @@ class Policy:
         return not periodic or frame % self.every == 0
 
 
-def _one_hot(slot: Tensor, like: Tensor) -> Tensor:
-    return torch.zeros(like.shape, device=like.device).scatter(-1, slot[..., None], 1.0)
-
-
-def _append(incoming: Incoming) -> Tensor:
-    return _one_hot((~incoming.occupied).int().argmax(-1), incoming.held)
-
-
-def _best(score: Tensor, allowed: Tensor) -> Tensor:
-    """One-hot of the highest score among the allowed slots; equal scores: the first slot."""
-    return _one_hot(score.float().masked_fill(~allowed, -torch.inf).argmax(-1), score)
-
-
-def _when_full(evict: Rule) -> Rule:
-    """Fill free slots first; with all K in use overwrite the slot that ``evict`` chooses (Sec. 3.2)."""
-
-    def rule(incoming: Incoming) -> Tensor:
-        full = incoming.occupied.sum(-1, keepdim=True) >= (incoming.policy.slots or 0)
-        if not bool(full.any()):
-            return _append(incoming)
-        return torch.where(full, evict(incoming), _append(incoming))
-
-    return rule
-
-
-def learned(incoming: Incoming) -> Tensor:
-    """STReMN Eqs. 1–3: straight-through Gumbel-softmax over the similarity of update keys."""
-    return straight_through(
-        incoming.similarity("update_keys") * incoming.logit_scale,
-        incoming.evictable,
-        temperature=incoming.policy.temperature,
-        noise=incoming.noise,
-        generator=incoming.generator,
-    )
-
-
-def oldest(incoming: Incoming) -> Tensor:
-    """Rule A: a queue."""
-    return _best(-incoming.held, incoming.evictable)
-
-
-def newest(incoming: Incoming) -> Tensor:
-    """Rule B: a stack."""
-    return _best(incoming.held, incoming.evictable)
-
-
-def random_drop(incoming: Incoming) -> Tensor:
-    """Rule C: any evictable slot, all equally likely."""
-    return _best(incoming.uniform(), incoming.evictable)
-
-
-def random_select(incoming: Incoming) -> Tensor:
-    """Rule D: a uniform random choice of all previous frames.
-
-    Reservoir sampling, so that K slots suffice. When frame t arrives, frame t − 1 is in the slot of the
-    latest. Of the frames seen up to t − 1 (without the protected) every subset of the R other slots'
-    size is to be equally likely: t − 1 stays with probability R / seen, in place of a random one.
-    """
-    latest = incoming.newest
-    protected = incoming.given if incoming.policy.protect_first else torch.zeros_like(latest)
-    pool = incoming.occupied & ~latest & ~protected
-    room = pool.sum(-1)
-    seen = incoming.frame - (incoming.occupied & protected).sum(-1)
-    draw = torch.rand(room.shape, generator=incoming.generator, device=room.device)
-    stays = (draw * seen < room)[..., None] & pool.any(-1, keepdim=True)
-    fallback = torch.where(
-        (latest & ~protected).any(-1, keepdim=True), latest & ~protected, incoming.evictable
-    )
-    return _best(incoming.uniform(), torch.where(stays, pool, fallback))
-
-
-def most_similar(incoming: Incoming) -> Tensor:
-    """Rule F: the template most like the newest, by Eq. 1 on the read keys, trained or not."""
-    return _best(incoming.similarity("keys"), incoming.evictable)
-
-
-def similar_pair(incoming: Incoming) -> Tensor:
-    """The older template of the most similar pair of slots, by Eq. 1 on the read keys.
-
-    The selection step of the earlier version of STReMN (its Fig. 3); with a network that fuses into
-    ``most_similar`` this is its select–distil–update. The incoming template is not looked at.
-    """
-    return _best(incoming.similarity("newer"), incoming.evictable)
-
-
-def first_and_previous(incoming: Incoming) -> Tensor:
-    """Rule E of STReMN, "first & previous" of STM: given masks and the latest frame."""
-    replaceable = incoming.newest & ~incoming.given
-    return torch.where(replaceable.any(-1, keepdim=True), replaceable.float(), _append(incoming))
-
-
-def first(incoming: Incoming) -> Tensor:
-    """STM Table 5: given masks only; a predicted frame is never stored."""
-    return _append(incoming) * incoming.given_now[..., None]
-
-
-def previous(incoming: Incoming) -> Tensor:
-    """STM Table 5: the latest frame only."""
-    some = incoming.occupied.any(-1, keepdim=True)
-    return torch.where(some, incoming.newest.float(), _append(incoming))
-
-
-def every_n(incoming: Incoming) -> Tensor:
-    """STM's rule: frames 0, N, 2N, … stay for ever, and the latest one. The memory grows.
-
-    Without ``keep_latest`` (STCN's release) a frame between them is stored only if its mask was given.
-    """
-    if not incoming.policy.keep_latest and incoming.frame % incoming.policy.every:
-        return _append(incoming) * incoming.given_now[..., None]
-    temporary = incoming.newest & ~incoming.given & (incoming.held % incoming.policy.every != 0)
-    return torch.where(temporary.any(-1, keepdim=True), temporary.float(), _append(incoming))
-
-
 @dataclass(frozen=True)
 class Entry:
     """One rule.
@@ -220,23 +101,32 @@ _features = partial(Entry, fixed=True, unit="feature")
 
 
 POLICIES: dict[str, Entry] = {
-    "learned": Entry(_when_full(learned), "Learned (STReMN)", "STReMN Eqs. 1–4", True, update_keys=True),
-    "oldest": Entry(_when_full(oldest), "(A) Remove oldest", "STReMN Sec. 4.1.2", True),
-    "newest": Entry(_when_full(newest), "(B) Remove newest", "STReMN Sec. 4.1.2", True),
-    "random_drop": Entry(_when_full(random_drop), "(C) Random drop", "STReMN Sec. 4.1.2", True, random=True),
+    "learned": Entry(
+        when_full(slot_rules.learned), "Learned (STReMN)", "STReMN Eqs. 1–4", True, update_keys=True
+    ),
+    "oldest": Entry(when_full(slot_rules.oldest), "(A) Remove oldest", "STReMN Sec. 4.1.2", True),
+    "newest": Entry(when_full(slot_rules.newest), "(B) Remove newest", "STReMN Sec. 4.1.2", True),
+    "random_drop": Entry(
+        when_full(slot_rules.random_drop), "(C) Random drop", "STReMN Sec. 4.1.2", True, random=True
+    ),
     "random_select": Entry(
-        _when_full(random_select), "(D) Random select", "STReMN Sec. 4.1.2", True, random=True
+        when_full(slot_rules.random_select), "(D) Random select", "STReMN Sec. 4.1.2", True, random=True
     ),
     "first_and_previous": Entry(
-        first_and_previous, "(E) First and latest", "STReMN Sec. 4.1.2, STM Table 5", False
+        slot_rules.first_and_previous, "(E) First and latest", "STReMN Sec. 4.1.2, STM Table 5", False
     ),
-    "most_similar": Entry(_when_full(most_similar), "(F) Drop most similar", "STReMN Sec. 4.1.2", True),
+    "most_similar": Entry(
+        when_full(slot_rules.most_similar), "(F) Drop most similar", "STReMN Sec. 4.1.2", True
+    ),
     "similar_pair": Entry(
-        _when_full(similar_pair), "Older of the most similar pair", "STReMN's earlier version, Fig. 3", True
+        when_full(slot_rules.similar_pair),
+        "Older of the most similar pair",
+        "STReMN's earlier version, Fig. 3",
+        True,
     ),
-    "first": Entry(first, "First frame only", "STM Table 5", False),
-    "previous": Entry(previous, "Previous frame only", "STM Table 5", False),
-    "every_n": Entry(every_n, "STM, every N frames", "STM Sec. 4.3", False, periodic=True),
+    "first": Entry(slot_rules.first, "First frame only", "STM Table 5", False),
+    "previous": Entry(slot_rules.previous, "Previous frame only", "STM Table 5", False),
+    "every_n": Entry(slot_rules.every_n, "STM, every N frames", "STM Sec. 4.3", False, periodic=True),
     "lfu": _features(
         least_frequently_used, "AMM, least frequently used", "AMM Sec. III-D", protect_first=False
     ),

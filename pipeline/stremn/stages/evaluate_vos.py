@@ -26,7 +26,7 @@ from stremn.evaluation.vos import VOSScores, score_folder
 from stremn.memory import POLICIES
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.stages.runs import Run, segment_runs
+from stremn.stages.runs import PREDICTIONS, Run, segment_runs
 from stremn.tasks.folder import write_masks
 
 BASELINE = "first_mask"
@@ -66,9 +66,12 @@ class Parameters(Settings):
 
 def all_runs(p: Parameters) -> dict[str, Run]:
     """The rules, the numbers of slots and the other runs, by name."""
-    rules = {rule: Run(network=p.network, policy=rule, title=POLICIES[rule].title) for rule in p.rules}
+    rules = {
+        rule: Run(network=p.network, policy=rule, title=POLICIES[rule].title, trace=POLICIES[rule].fixed)
+        for rule in p.rules
+    }
     slots = {
-        f"learned@{k}": Run(network=p.network, policy="learned", slots=k)
+        f"learned@{k}": Run(network=p.network, policy="learned", slots=k, trace=True)
         for k in p.learned_slots
         if k != p.slots
     }
@@ -89,7 +92,7 @@ def segment(stage: Stage[Parameters]) -> list[str]:
         runs,
         root,
         weights,
-        stage.out / "predictions",
+        stage.out,
         slots=p.slots,
         every=p.every,
         batch=p.batch,
@@ -100,7 +103,7 @@ def segment(stage: Stage[Parameters]) -> list[str]:
     clips = ClipFolder(root)
     for i, name in enumerate(clips.names):
         write_masks(
-            stage.out / "predictions" / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i)
+            stage.out / PREDICTIONS / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i)
         )
     titles = {name: title(p, name) for name in [*runs, BASELINE]}
     about = {**p.model_dump(mode="json"), "seconds_per_frame": seconds, "titles": titles}
@@ -112,7 +115,7 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
     """J and F of every system, from the saved masks alone."""
     p = stage.parameters
     truth = stage.inputs("data") / "vos" / p.split / "Annotations"
-    scores = {name: score_folder(stage.out / "predictions" / name, truth, p.protocol) for name in names}
+    scores = {name: score_folder(stage.out / PREDICTIONS / name, truth, p.protocol) for name in names}
     form = {name: s.to_dict(per_frame=True) for name, s in scores.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
     stage.metrics(_metrics(stage, scores))
@@ -199,7 +202,7 @@ def _strip(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> Figure:
     for name in ("learned", "first_and_previous", BASELINE):
         if name in scores:
             rows[title(stage.parameters, name)] = _read(
-                stage.out / "predictions" / name / middle, clips.frame_names(index)
+                stage.out / PREDICTIONS / name / middle, clips.frame_names(index)
             )
     at = [round(i * (len(clip.masks) - 1) / 7) for i in range(8)]
     return segmentation_strip(

@@ -1,23 +1,21 @@
 """Stage 7: what the memory keeps (STReMN Sec. 4.3, Figs. 5 and 6)."""
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from stremn import paths
 from stremn.analysis import memory_figures as figures
 from stremn.analysis import traces as counting
 from stremn.analysis.distinctness import kept_distinctness, thumbnails
 from stremn.analysis.memory_strips import around_strip, kept_strip
 from stremn.data.clips import ClipFolder
+from stremn.errors import InputError
 from stremn.memory import POLICIES, Trace
-from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.tasks.folder import segment_folder
-from stremn.tasks.rules import rule_for
 
 Traces = dict[str, dict[str, Trace]]
 
@@ -26,57 +24,47 @@ class Parameters(Settings):
     """Settings of the stage.
 
     Attributes:
-        seed: of the random rules.
-        device: where to segment.
-        network: its name in the training stages.
-        slots: K of the rules and of the strips.
-        learned_slots: numbers of slots of the learned rule (STReMN Fig. 5).
+        slots: K of the rules in the evaluation, and of the strips.
+        learned_slots: numbers of slots of the learned rule (STReMN Fig. 5), K among them.
         rules: rules whose kept templates are compared with the learned one's.
-        batch: clips side by side.
         split: which clips.
-        clips: how many of them, from the first; None: all.
         show: clips whose strips are drawn.
     """
 
-    seed: int = 0
-    device: str = "cpu"
-    network: str = "stremn"
     slots: int = 6
     learned_slots: list[int] = [4, 5, 6, 7]
     rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot"]
-    batch: int = 6
     split: str = "test"
-    clips: int | None = None
     show: int = 2
 
 
-def record(stage: Stage[Parameters]) -> Traces:
-    """Segment the test clips with the trace on: one trace for each system and clip, saved as JSON."""
-    p = stage.parameters
-    clips = _clips(stage)
-    network, _ = load_model(paths.network(stage.inputs("finetune"), p.network))
-    runs = {f"learned@{k}": ("learned", k) for k in p.learned_slots} | {r: (r, p.slots) for r in p.rules}
-    found: Traces = {}
-    for name, (rule, slots) in runs.items():
-        policy = rule_for(network, rule, slots=slots)
-        found[name] = segment_folder(
-            network, clips, policy, batch=p.batch, device=p.device, trace=True, seed=p.seed, description=name
+def load(stage: Stage[Parameters]) -> Traces:
+    """The traces that the evaluation left: for each run one of every clip. They are copied to this stage."""
+    p, folder = stage.parameters, stage.inputs("evaluate_vos") / "traces"
+    wanted = [*p.rules, *(_run(p, k) for k in p.learned_slots)]
+    missing = [name for name in wanted if not (folder / name).is_dir()]
+    if missing:
+        raise InputError(
+            f"expected traces of {', '.join(missing)} in {folder}, found none; evaluate these runs"
         )
-        folder = stage.out / "traces" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for clip, trace in found[name].items():
-            trace.about.update(rule=rule, slots=slots, clip=clip)
-            trace.save(folder / f"{clip}.json")
-    return found
+    for name in dict.fromkeys(wanted):
+        shutil.copytree(folder / name, stage.out / "traces" / name, dirs_exist_ok=True)
+    return {
+        name: {path.stem: Trace.load(path) for path in sorted((folder / name).glob("*.json"))}
+        for name in wanted
+    }
+
+
+def _run(p: Parameters, slots: int) -> str:
+    """Name of the learned rule's run with a number of slots."""
+    return "learned" if slots == p.slots else f"learned@{slots}"
 
 
 def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
     """The numbers behind the figures, written to ``memory.json`` and summarised in the metrics."""
     p = stage.parameters
     learned = _plain(found["learned"])
-    shares = {
-        str(k): counting.distance_share(_plain(found[f"learned@{k}"])).tolist() for k in p.learned_slots
-    }
+    shares = {str(k): counting.distance_share(_plain(found[_run(p, k)])).tolist() for k in p.learned_slots}
     summary = {
         "distance_share": shares,
         "evictions_by_slot": counting.evictions_by_slot(learned).tolist(),
@@ -143,8 +131,7 @@ def _plain(traces: dict[str, Trace]) -> list[dict[str, Any]]:
 
 
 def _clips(stage: Stage[Parameters]) -> ClipFolder:
-    p = stage.parameters
-    return ClipFolder(stage.inputs("data") / "vos" / p.split, limit=p.clips)
+    return ClipFolder(stage.inputs("data") / "vos" / stage.parameters.split)
 
 
 def _kept(stage: Stage[Parameters], drawn: dict[str, Figure]) -> dict[str, Figure]:

@@ -22,6 +22,8 @@ from stremn.tasks.postprocess import postprocess_folder
 from stremn.tasks.rules import rule_for
 from stremn.tasks.vos import rollout
 
+PREDICTIONS, TRACES = "predictions", "traces"
+
 
 class Run(Settings):
     """One way to segment the clips.
@@ -34,6 +36,7 @@ class Run(Settings):
         options: more settings of the rule, see ``memory.make_policy``.
         scales, flip: several passes, see ``tasks.multiscale``.
         postprocess: name of another run; its masks without far parts, see ``tasks.postprocess``.
+        trace: keep what happened in the memory.
         title: what it is called in tables; None: the rule's title.
     """
 
@@ -45,6 +48,7 @@ class Run(Settings):
     scales: list[float] = [1.0]
     flip: bool = False
     postprocess: str | None = None
+    trace: bool = False
     title: str | None = None
 
     def heading(self) -> str:
@@ -69,7 +73,9 @@ def segment_runs(
     seed: int,
     workers: int = 0,
 ) -> dict[str, float]:
-    """Write the masks of every run under ``<out>/<run>/<sequence>/<frame>.png``.
+    """Write the masks of every run as ``<out>/predictions/<run>/<sequence>/<frame>.png``.
+
+    Traces, where a run keeps them, become ``<out>/traces/<run>/<sequence>.json``.
 
     Args:
         clips: root of a ``ClipFolder``.
@@ -82,7 +88,7 @@ def segment_runs(
     """
     jobs = {
         name: partial(
-            _segment, run, clips, weights, out / name, slots, every, batch, device, seed, workers and name
+            _segment, run, name, clips, weights, out, slots, every, batch, device, seed, not workers
         )
         for name, run in runs.items()
         if run.postprocess is None
@@ -104,12 +110,13 @@ def segment_runs(
                 bar.update()
     for name, run in runs.items():
         if run.postprocess is not None:
-            postprocess_folder(out / run.postprocess, out / name)
+            postprocess_folder(out / PREDICTIONS / run.postprocess, out / PREDICTIONS / name)
     return seconds
 
 
 def _segment(
     run: Run,
+    name: str,
     root: Path,
     weights: Mapping[str, Path],
     out: Path,
@@ -118,7 +125,7 @@ def _segment(
     batch: int,
     device: str,
     seed: int,
-    quiet: str | int,
+    progress: bool,
 ) -> float:
     clips = ClipFolder(root)
     network, _ = load_model(paths.network(weights[run.trained], run.network))
@@ -126,16 +133,23 @@ def _segment(
     passes = run.scales != [1.0] or run.flip
     roll = partial(multiscale_rollout, scales=run.scales, flip=run.flip) if passes else rollout
     started = time.perf_counter()
-    segment_folder(
+    traces = segment_folder(
         network,
         clips,
         policy,
-        out,
+        out / PREDICTIONS / name,
         roll=roll,
         batch=batch,
         device=device,
+        trace=run.trace,
         seed=seed,
-        description=out.name,
-        progress=not quiet,
+        description=name,
+        progress=progress,
     )
-    return (time.perf_counter() - started) / sum(clips.length(i) for i in range(len(clips)))
+    seconds = time.perf_counter() - started
+    if run.trace:
+        (out / TRACES / name).mkdir(parents=True)
+        for clip, trace in traces.items():
+            trace.about.update(rule=policy.name, slots=policy.slots, clip=clip)
+            trace.save(out / TRACES / name / f"{clip}.json")
+    return seconds / sum(clips.length(i) for i in range(len(clips)))

@@ -178,7 +178,7 @@ def _once(
     except requests.exceptions.SSLError as error:
         raise InputError(f"expected a trusted connection to {wanted.url}, found {_short(error)}") from None
     except CUT as error:
-        raise Again(f"a cut connection ({_short(error)})") from None
+        raise Again(f"a failed connection ({_short(error)})") from None
     except requests.RequestException as error:
         raise InputError(f"expected a file at {wanted.url}, found {_short(error)}") from None
     except OSError as error:

@@ -13,12 +13,11 @@ from stremn.data.acquire.catalogue import Entry, File
 from stremn.data.acquire.checksum import verify
 from stremn.data.acquire.download import Habits, Wanted, fetch
 from stremn.data.acquire.install import install
-from stremn.data.acquire.places import KEPT, Places, read_json, write_json
+from stremn.data.acquire.places import GOT, KEPT, Places, read_json, write_json
 from stremn.data.acquire.progress import Meter, Stopped
+from stremn.data.acquire.sniff import HEAD, check_head, check_whole
 from stremn.data.acquire.sources import fetch_drive, fetch_hub, find_hub
 from stremn.errors import InputError
-
-GOT = ".got.json"
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def _file(
         return str(fetch_hub(file.hub, file.name))
     path = places.downloads(entry.name) / file.name
     note = path.with_name(path.name + GOT)
-    found = _accepted(entry, file, path, read_json(note).get("sha256"))
+    found = _accepted(file, path, read_json(note).get("sha256"))
     if found:
         return found
     wanted = Wanted(file.name, file.url or "", path, file.size, file.checksums)
@@ -171,18 +170,25 @@ def _file(
     return found
 
 
-def _accepted(entry: Entry, file: File, path: Path, noted: str | None) -> str | None:
-    """sha256 of a file that was fetched earlier, if it is still what it was; None: fetch it."""
+def _accepted(file: File, path: Path, noted: str | None) -> str | None:
+    """sha256 of a file that is there, if it may be used; None: fetch it.
+
+    One that we fetched must be what it was then. One without a note was put there by a person: it is judged
+    like one that is fetched, and never removed.
+    """
     if not path.is_file():
         return None
     try:
         found = verify(path, file.name, file.size, file.checksums)
+        if noted is None:
+            with path.open("rb") as opened:
+                check_head(file.name, opened.read(HEAD), "", str(path))
+            check_whole(path, file.name)
     except InputError:
-        if entry.how == "form":
+        if noted is None:
             raise
-        path.unlink()
-        return None
-    if entry.how == "form" or file.checksums or found == noted:
+        found = ""
+    if noted is None or found == noted:
         return found
     path.unlink()
     return None

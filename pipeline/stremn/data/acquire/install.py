@@ -9,7 +9,7 @@ from stremn.data.acquire import index
 from stremn.data.acquire.catalogue import Entry, File
 from stremn.data.acquire.download import RESERVE
 from stremn.data.acquire.layout import require
-from stremn.data.acquire.places import Places, write_json
+from stremn.data.acquire.places import GOT, Places, write_json
 from stremn.data.acquire.unpack import unpack
 from stremn.errors import InputError
 
@@ -77,7 +77,7 @@ def _open(
     try:
         return unpack(path, folder, min(limit, free), file.strip, stop)
     except InputError:
-        if entry.how != "form":  # what a person put there is theirs
+        if path.with_name(path.name + GOT).is_file():  # what a person put there is theirs
             path.unlink(missing_ok=True)
         raise
 

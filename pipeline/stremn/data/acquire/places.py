@@ -9,7 +9,8 @@ from stremn.data.files import replacing
 from stremn.fingerprint import of_values
 
 KEPT = ".acquired"
-PART = ".part"
+PART = ".part"  # partial file
+GOT = ".got.json"  # note beside a file that we fetched and accepted
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class App {
   }
 
   async start() {
-    const about = await this.ask("hello");
+    const about = await this.hello();
     if (!about) return;
     this.about = about;
     this.map = numbers(about.buffers[0], Uint8Array);
@@ -88,6 +88,15 @@ class App {
     await this.fetch.want(true);
     this.show(Math.min(this.frame, about.frames - 1));
     this.root.dataset.ready = "true";
+  }
+
+  /** The first question, again every few seconds: a kernel that is still busy may have missed it. */
+  async hello() {
+    for (let n = 0; n < 40 && !this.closed; n++) {
+      const answer = await Promise.race([this.ask("hello"), new Promise((go) => setTimeout(go, 3000, undefined))]);
+      if (answer !== undefined) return answer;
+    }
+    return null;
   }
 
   /** Ask Python; what is wrong is shown in one line, and the answer is null. */
@@ -289,6 +298,7 @@ class App {
   }
 
   close() {
+    this.closed = true;
     clearTimeout(this.timer);
     this.resize.disconnect();
     this.link.close();

@@ -66,11 +66,11 @@ class Slots {
     const share = at >= 0 ? heat.share[at] : slot.mass;
     card.bar.style.width = `${Math.round(100 * (share || 0))}%`;
     card.mass.textContent = at >= 0 ? `${percent(share)} of the pixel's read` : `${percent(slot.mass)} of the read`;
-    card.facts.replaceChildren(
+    card.facts.replaceChildren(...[
       el("span", { title: "frames since this template was written" }, `${slot.age} old`),
       slot.score == null ? null : el("span", { title: "similarity of the incoming frame to this template (Eq. 1)" },
         `score ${fixed(slot.score, 3)}`),
-      slot.evictable ? null : el("span", { title: "may not be evicted" }, "protected"));
+      slot.evictable ? null : el("span", { title: "may not be evicted" }, "protected")].filter(Boolean));
     card.canvas.setAttribute("aria-label", `frame ${slot.frame} in slot ${slot.slot + 1}, ${percent(share)} of the read`);
     this.paint(card.canvas, app.thumbs.get(`${run}:${slot.frame}`), at >= 0 ? heat : null, at, top);
   }

@@ -213,11 +213,11 @@ class Timeline {
 
   describe(colours, beside) {
     const key = (style, text) => el("span", { class: "key" }, el("i", { style }), text);
-    this.legend.replaceChildren(
+    this.legend.replaceChildren(...[
       this.app.hasJ() ? key(`background:${colours.blue};height:3px`, "mean J") : null,
       beside ? key(`border-top:3px dashed ${colours.vermilion};height:0`, "mean J, beside") : null,
       key(`background:${colours.vermilion};clip-path:polygon(0 0,100% 0,50% 100%)`, "eviction"),
-      key(`background:linear-gradient(90deg,${shade(0)},${shade(0.35)},${shade(1)})`, "life of a slot, 0 to 100 % of the read"));
+      key(`background:linear-gradient(90deg,${shade(0)},${shade(0.35)},${shade(1)})`, "life of a slot, 0 to 100 % of the read")].filter(Boolean));
   }
 }
 
