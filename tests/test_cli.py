@@ -255,7 +255,7 @@ def test_run_and_info(
 
 
 def test_a_bug_shows_its_traceback(place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stremn.tasks.segment_video.draw_overlay", lambda *_: 1 / 0)
+    monkeypatch.setattr("stremn.data.renditions.draw_overlay", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(segment(place, weights))
     assert not (place / "out").exists() and not list(place.glob(".out*"))

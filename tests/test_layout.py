@@ -20,7 +20,7 @@ from stremn.stages.base import read_block
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline" / "stremn"
-OTHERS = ["paper", "shipped", "systems"]
+OTHERS = ["davis", "paper", "shipped", "systems"]
 PROFILES = {"demo": ROOT / "dvc.yaml", **{name: ROOT / "profiles" / name / "dvc.yaml" for name in OTHERS}}
 
 # What each room may import besides itself and GROUND. cli, commands and run may import all.
@@ -37,6 +37,7 @@ FLOORS = {
     "training": {*LOW, "models", "data", "tasks"},
     "evaluation": {*LOW, "data", "tasks"},
     "analysis": {*LOW, "models", "data", "tasks"},
+    "explore": {*LOW, "models", "data", "tasks", "evaluation", "analysis"},
     "stages": {*LOW, "models", "data", "tasks", "training", "evaluation", "analysis", "tracking"},
 }
 # Plumbing between notebook and rooms: it changes no number, so no stage depends on it in DVC's graph.

@@ -14,7 +14,7 @@ from stremn.evaluation import papers
 from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Results
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
-from stremn.memory import POLICIES
+from stremn.memory import POLICIES, Trace
 from stremn.models.checkpoints import save_model
 from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
@@ -73,7 +73,7 @@ def clips(tmp_path: Path) -> Path:
 
 def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str, Path], clips: Path) -> None:
     runs = {
-        "learned": Run(policy="learned"),
+        "learned": Run(policy="learned", trace=True),
         "lfu@2": Run(policy="lfu", slots=2, options={"every": 1}),
         "ms": Run(scales=[1.0, 1.25], flip=True),
         "post": Run(postprocess="ms"),
@@ -84,11 +84,20 @@ def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str
     side = segment_runs(runs, clips, trained, tmp_path / "side", **settings, workers=2)  # type: ignore[arg-type]
     assert set(row) == set(side) == {"learned", "lfu@2", "ms"} and min(row.values()) > 0
     first, second = (
-        {p.relative_to(tmp_path / way).as_posix(): read_mask(p) for p in (tmp_path / way).rglob("*.png")}
+        {
+            p.relative_to(tmp_path / way / "predictions").as_posix(): read_mask(p)
+            for p in (tmp_path / way).rglob("*.png")
+        }
         for way in ("row", "side")
     )
     assert len(first) == 4 * 2 * 5 and first.keys() == second.keys()
     assert all((first[name] == second[name]).all() for name in first)
+    traces = [Trace.load(tmp_path / way / "traces" / "learned" / "a.json") for way in ("row", "side")]
+    assert traces[0].steps == traces[1].steps and traces[0].about == {
+        "rule": "learned",
+        "slots": 3,
+        "clip": "a",
+    }
     assert any((first[f"learned/a/{t:05d}.png"] != first[f"ms/a/{t:05d}.png"]).any() for t in range(5))
 
 

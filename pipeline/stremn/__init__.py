@@ -23,13 +23,15 @@ read mass              –               share of the attention that a slot rece
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Stream", "open_stream", "resume_stream"]
+__all__ = ["InputError", "Stream", "open_stream", "resume_segmenting", "resume_stream", "segment_video"]
 
 _HOMES = {
     "InputError": "stremn.errors",
     "Stream": "stremn.tasks.stream",
     "open_stream": "stremn.tasks.open",
+    "resume_segmenting": "stremn.tasks.segment_video",
     "resume_stream": "stremn.tasks.stream",
+    "segment_video": "stremn.tasks.segment_video",
 }
 
 

@@ -8,6 +8,9 @@ import typer
 
 from stremn import __version__
 from stremn.commands.data_cli import app as data_app
+from stremn.commands.score_cli import app as score_app
+from stremn.commands.segment_cli import segment
+from stremn.commands.submit_cli import app as submit_app
 from stremn.errors import InputError
 
 app = typer.Typer(
@@ -30,9 +33,6 @@ Checkpoint = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in DIR.")]
-Count = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="How many objects the mask holds at most.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -49,69 +49,7 @@ def root(
         raise typer.Exit
 
 
-@app.command()
-def segment(
-    video: Video,
-    mask: Annotated[
-        Path,
-        typer.Option(
-            metavar="PNG",
-            help="Mask of the first frame, of its size: object ids in a palette PNG, or 0 and 255 for "
-            "one object.",
-        ),
-    ],
-    out: Out,
-    checkpoint: Checkpoint = None,
-    policy: Annotated[
-        str,
-        typer.Option(
-            help="Which template the memory overwrites: learned, oldest, newest, random_drop, random_select, "
-            "first_and_previous, most_similar, first, previous, every_n."
-        ),
-    ] = "learned",
-    slots: Annotated[int, typer.Option(min=1, help="Number of templates that the memory holds.")] = 6,
-    every: Annotated[int, typer.Option(min=1, help="Period in frames of the rule every_n.")] = 5,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            metavar="PIXELS",
-            help="Shorter side at which frames are looked at, at most their own; without it the "
-            "checkpoint's, else 240. Larger sees more and takes longer; masks always have the frames' size.",
-        ),
-    ] = None,
-    device: Device = "cpu",
-    objects: Count = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Follow objects through a video, given their mask in the first frame.
-
-    Writes `DIR/masks/*.png` (object ids, in the colours of DAVIS), `DIR/overlay.mp4` and `DIR/trace.json`
-    (what happened in the memory). The video is read frame by frame, so that its length does not matter.
-
-    Examples:
-
-    `stremn segment dog.mp4 --mask dog.png --out results/dog`
-
-    `stremn segment frames/ --mask frames_mask.png --out results/frames --slots 4 --device cuda`
-    """
-    from stremn.commands.segment import segment as work
-
-    print(
-        work(
-            video,
-            mask,
-            out,
-            checkpoint=checkpoint,
-            policy=policy,
-            slots=slots,
-            every=every,
-            size=size,
-            device=device,
-            objects=objects,
-            overwrite=overwrite,
-        )
-    )
+app.command()(segment)
 
 
 @app.command()
@@ -219,7 +157,9 @@ app.add_typer(data_app, name="data")
 def explore(
     video: Annotated[
         Path | None,
-        typer.Argument(metavar="[VIDEO]", help="A video file or a folder of images; without it a generated clip."),
+        typer.Argument(
+            metavar="[VIDEO]", help="A video file or a folder of images; without it a generated clip."
+        ),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -245,7 +185,9 @@ def explore(
     predictor: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of a predictor, for the tab Prediction.")
     ] = None,
-    port: Annotated[int | None, typer.Option(min=1, help="Port of the page; without it any free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, help="Port of the page; without it any free one.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
 ) -> None:
     """Look into the memory in the browser: what it keeps, where it reads, what if it kept something else.
@@ -275,6 +217,10 @@ def explore(
         port=port,
         browser=not no_browser,
     )
+
+
+app.add_typer(score_app, name="score")
+app.add_typer(submit_app, name="submit")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,43 +1,102 @@
 """``stremn segment``."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stremn.data.outputs import check_output
-from stremn.data.video import by, first_mask, open_frames
+from PIL import Image
+
+from stremn.data.clips import Pixels
+from stremn.data.excerpt import Camera, Excerpt
+from stremn.data.files import replacing
+from stremn.data.given import mask_files, read_given, removals
+from stremn.data.renditions import chosen
+from stremn.data.video import by, open_frames
+from stremn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Told:
+    """What to tell the user, and whether Ctrl-C stopped the work before its end."""
+
+    text: str
+    interrupted: bool = False
 
 
 def segment(
-    video: Path,
-    mask: Path,
-    out: Path,
+    video: Path | None,
+    masks: Sequence[str],
+    out: Path | None,
     *,
-    checkpoint: Path | None = None,
-    policy: str = "learned",
-    slots: int = 6,
-    every: int = 5,
-    size: int | None = None,
-    device: str = "cpu",
+    camera: str | None = None,
+    remove: Sequence[str] = (),
+    start: int = 0,
+    stop: int | None = None,
+    write: str = "masks,overlay",
     objects: int | None = None,
-    overwrite: bool = False,
-) -> str:
-    """Segment a video; returns what to tell the user. The cheap checks come before PyTorch is loaded."""
-    frames = open_frames(video)
-    given = first_mask(mask, frames, objects)
+    **settings: Any,
+) -> Told:
+    """Segment a video or a camera's picture. The cheap checks come before PyTorch is loaded.
 
-    from stremn.device import choose
-    from stremn.models.checkpoints import read_meta
-    from stremn.tasks.open import open_stream, shipped_checkpoint
-    from stremn.tasks.segment_video import RESULTS, segment_video, working_size
+    Args:
+        settings: see ``tasks.segment_video.segment_video``; so are the others.
+    """
+    if (video is None) == (camera is None):
+        raise InputError(
+            "expected either VIDEO_OR_FOLDER or --camera, found " + ("none" if not video else "both")
+        )
+    if out is None:
+        raise InputError("expected a folder for the results, found none: add --out DIR")
+    if not masks:
+        raise InputError("expected a mask of the first frame, found none: add --mask FIRST.png")
+    kinds, removed = chosen(write), removals(remove)
+    whole = open_frames(video) if camera is None else Camera(camera)
+    frames = Excerpt(whole, start, stop)
+    given = read_given(mask_files(masks, whole, start), removed, frames, objects=objects)
 
-    check_output(out, RESULTS, overwrite=overwrite)
-    weights = checkpoint or shipped_checkpoint()
-    side = working_size(frames, read_meta(weights), size)
-    stream = open_stream(
-        checkpoint=weights, policy=policy, slots=slots, every=every, device=choose(device), size=side
-    )
-    done = segment_video(stream, frames, given, out, overwrite=overwrite)
+    from stremn.tasks.segment_video import segment_video
+
+    return _told(segment_video(frames, given, out, write=kinds, **settings), frames.size)
+
+
+def resume(
+    folder: Path,
+    *,
+    video: Path | None = None,
+    checkpoint: Path | None = None,
+    device: str | None = None,
+    stop_after: int | None = None,
+) -> Told:
+    """Go on with a stopped run, see ``tasks.segment_video.resume_segmenting``."""
+    from stremn.tasks.segment_video import resume_segmenting
+
+    done = resume_segmenting(folder, video=video, checkpoint=checkpoint, device=device, stop_after=stop_after)
+    return _told(done)
+
+
+def grab(camera: str, path: Path) -> Told:
+    """Write one picture of a camera as PNG, to draw a first mask on."""
+    if path.exists():
+        raise InputError(f"expected a new file for the picture, found {path}; choose another name")
+    picture: Pixels = Camera(camera).first()
+    try:
+        with replacing(path) as scratch:
+            Image.fromarray(picture).save(scratch, format="PNG")
+    except OSError as error:
+        raise InputError(f"expected to write {path}, could not: {error.strerror}") from None
+    return Told(f"{by(picture.shape)} pixels: {path}")
+
+
+def _told(done: Any, size: tuple[int, int] | None = None) -> Told:
+    """The last line of a run, given a ``Segmented``."""
     ids = ", ".join(map(str, done.objects))
-    return (
-        f"{done.frames} frames of {by(frames.size)} (looked at with a shorter side of {side}), "
-        f"object{'s' * (len(done.objects) > 1)} {ids}, {done.frames / done.seconds:.1f} frames/s: {out}"
+    shown = "" if size is None else f" of {by(size)}"
+    rate = f"{done.new / done.seconds:.1f} frames/s"
+    text = (
+        f"{done.frames} frames{shown} (looked at with a shorter side of {done.size}), "
+        f"object{'s' * (len(done.objects) > 1)} {ids}, {rate}: {done.out}"
     )
+    if done.finished:
+        return Told(text)
+    return Told(f"stopped after {text}\ngo on with: stremn segment --resume {done.out}", done.interrupted)

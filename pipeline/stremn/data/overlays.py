@@ -29,3 +29,18 @@ def draw_overlay(frame: Pixels, ids: NDArray[np.integer]) -> Pixels:
     contour = maximum_filter(small, width) != minimum_filter(small, width)
     drawn = np.where(contour[..., None], np.minimum(colours * 1.4 + 60, 255), mixed)
     return np.where((ids > 0)[..., None], drawn, frame).round().astype(np.uint8)
+
+
+def side_by_side(frame: Pixels, drawn: Pixels) -> Pixels:
+    """A frame and what was drawn over it, uint8 (H, 2W, 3)."""
+    return np.concatenate([frame, drawn], 1)
+
+
+def matte(probability: NDArray[np.floating]) -> Pixels:
+    """A probability in [0, 1] as opacity, uint8 (H, W): 0 is clear, 255 opaque."""
+    return np.round(np.clip(probability, 0, 1) * 255).astype(np.uint8)
+
+
+def cut_out(frame: Pixels, opacity: Pixels) -> Pixels:
+    """A frame of which only the objects are seen, uint8 (H, W, 4) RGBA; colours are not premultiplied."""
+    return np.concatenate([frame, opacity[..., None]], -1)

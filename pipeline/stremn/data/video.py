@@ -71,8 +71,8 @@ class ImageFolder(Frames):
                 f"expected images ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) in the folder {path}, "
                 "found none"
             )
-        self._files = sorted(files, key=lambda p: natural(p.stem))
-        for one, other in zip(self._files, self._files[1:], strict=False):
+        self.files = sorted(files, key=lambda p: natural(p.stem))
+        for one, other in zip(self.files, self.files[1:], strict=False):
             if one.stem == other.stem:
                 raise InputError(
                     f"expected one image for each name in {path}, found {one.name} and {other.name}; "
@@ -81,8 +81,13 @@ class ImageFolder(Frames):
         self.path, self.rate, self.count = path, FOLDER_RATE, len(files)
         self.size = _size(self.first())
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all frames."""
+        return [file.stem for file in self.files]
+
     def _read(self) -> Iterator[tuple[str, Pixels]]:
-        for file in self._files:
+        for file in self.files:
             yield file.stem, read_image(file)
 
 

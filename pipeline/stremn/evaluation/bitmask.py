@@ -70,7 +70,7 @@ def boundary(words_2YX: Words, inner_X: Words) -> Words:
     The last row looks only to the right, the last column only downwards, the last corner nowhere
     (DAVIS 2017 evaluation, ``seg2bmap``). Arguments: as :meth:`Packer.pack` returns them.
     """
-    right = _shift_down(words_2YX, 1)
+    right = _shift_down(words_2YX, 1, np.empty((2, *words_2YX.shape), np.uint64))
     edge = words_2YX ^ right
     edge[:, :-1] |= words_2YX[:, :-1] ^ right[:, 1:]
     edge &= inner_X
@@ -85,15 +85,15 @@ def dilate(words_2YX: Words, radius: int) -> Words:
     grow from the disk's outer rows to its middle, so each is made from the one before. What lies outside
     the frame, in the empty words at the end of a row, has no meaning.
     """
-    dilated = words_2YX.copy()
-    run, length, centred = words_2YX.copy(), 1, words_2YX
+    dilated, run, length, centred = words_2YX.copy(), words_2YX.copy(), 1, words_2YX
+    scratch = np.empty((2, *words_2YX.shape), np.uint64)
     for dy, half in _disk_rows(radius):
         if length < 2 * half + 1:
             while length < 2 * half + 1:
                 step = min(length, 2 * half + 1 - length)
-                run |= _shift_up(run, step)
+                run |= _shift_up(run, step, scratch)
                 length += step
-            centred = _shift_down(run, half)
+            centred = _shift_down(run, half, scratch)
         if not dy:
             dilated |= centred
         elif dy < dilated.shape[1]:
@@ -114,23 +114,27 @@ def _pack(masks: NDArray[np.bool_]) -> Words:
     return packed.reshape(*masks.shape[:-1], -1)
 
 
-def _shift_up(words: Words, pixels: int) -> Words:
-    """Every pixel moved to the right by ``pixels``; rows run on into the next one."""
-    flat, (skip, bits) = words.reshape(-1), divmod(pixels, WORD)
-    moved = np.zeros_like(flat)
+def _shift_up(words: Words, pixels: int, scratch: Words) -> Words:
+    """Every pixel moved to the right by ``pixels``, rows running on into the next one; in ``scratch[0]``."""
+    (moved, carry), flat = scratch.reshape(2, -1), words.reshape(-1)
+    skip, bits = divmod(pixels, WORD)
     end = len(flat) - skip
+    moved[:skip] = 0
     np.left_shift(flat[:end], np.uint64(bits), out=moved[skip:])
     if bits:
-        moved[skip + 1 :] |= flat[: end - 1] >> np.uint64(WORD - bits)
-    return moved.reshape(words.shape)
+        np.right_shift(flat[: end - 1], np.uint64(WORD - bits), out=carry[: end - 1])
+        moved[skip + 1 :] |= carry[: end - 1]
+    return scratch[0]
 
 
-def _shift_down(words: Words, pixels: int) -> Words:
-    """Every pixel moved to the left by ``pixels``; rows run on into the one before."""
-    flat, (skip, bits) = words.reshape(-1), divmod(pixels, WORD)
-    moved = np.zeros_like(flat)
+def _shift_down(words: Words, pixels: int, scratch: Words) -> Words:
+    """Every pixel moved to the left by ``pixels``, rows running on into the one before; in ``scratch[0]``."""
+    (moved, carry), flat = scratch.reshape(2, -1), words.reshape(-1)
+    skip, bits = divmod(pixels, WORD)
     end = len(flat) - skip
+    moved[end:] = 0
     np.right_shift(flat[skip:], np.uint64(bits), out=moved[:end])
     if bits:
-        moved[: end - 1] |= flat[skip + 1 :] << np.uint64(WORD - bits)
-    return moved.reshape(words.shape)
+        np.left_shift(flat[skip + 1 :], np.uint64(WORD - bits), out=carry[: end - 1])
+        moved[: end - 1] |= carry[: end - 1]
+    return scratch[0]

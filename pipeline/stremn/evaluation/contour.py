@@ -40,10 +40,6 @@ def packed_accuracy(words_2YX: Words, inner_X: Words, radius: int) -> float:
     if not first or not second:
         return float(first == second)
     near_first, near_second = dilate(edges, radius)
-    precision, recall = (n / of for n, of in zip(_matched(edges, near_first, near_second), (first, second)))
+    matched = count(np.stack([edges[0] & near_second, edges[1] & near_first]))
+    precision, recall = matched[0] / first, matched[1] / second
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def _matched(edges_2YX: Words, near_first: Words, near_second: Words) -> list[int]:
-    """Pixels of the first boundary near the second, and of the second near the first."""
-    return count(np.stack([edges_2YX[0] & near_second, edges_2YX[1] & near_first]))

@@ -16,9 +16,14 @@ __all__ = ["frame_paths", "read_ids", "score_sequence_folder", "sequence_names"]
 
 def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> list[str]:
     """Sequences to score: the folders of ``annotations``, or ``names``, each of which must be one."""
-    present = folders_in(annotations)
     if not annotations.is_dir():
         raise InputError(f"expected a folder of annotations at {annotations}, found none")
+    if (annotations / "Annotations").is_dir():
+        raise InputError(
+            f"{annotations}: expected a folder for each sequence, found a dataset; give the folder of its "
+            "masks, such as Annotations/480p"
+        )
+    present = folders_in(annotations)
     if not present:
         raise InputError(f"{annotations}: expected a folder for each sequence, found none")
     missing = sorted(set(names or ()) - set(present))
@@ -40,6 +45,32 @@ def frame_paths(annotations: Path, name: str) -> list[Path]:
     if not paths:
         raise InputError(f"{annotations / name}: expected annotated frames (*.png), found none")
     return paths
+
+
+def check_complete(predictions: Path, annotations: Path, names: Sequence[str], rule: Protocol) -> None:
+    """InputError when a prediction that will be scored is missing: told before any work is done."""
+    if not folders_in(predictions):
+        raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing:
+        raise InputError(
+            f"sequence {_some(missing)}: expected a folder for each in {predictions}, found none; to score "
+            "some sequences only, name them (an ImageSets file or names)"
+        )
+    for name in names:
+        paths, present = (
+            frame_paths(annotations, name),
+            {path.name for path in (predictions / name).iterdir()},
+        )
+        if not present:
+            raise InputError(f"sequence {name}: expected predictions in {predictions / name}, found it empty")
+        scored = [paths[t] for t in rule.scored_frames(len(paths))]
+        absent = [path.name for path in scored if path.name not in present]
+        if absent:
+            raise InputError(
+                f"expected a mask at {predictions / name / absent[0]}, found no file "
+                f"({len(absent)} of {len(scored)} scored frames of {name} are missing)"
+            )
 
 
 def score_sequence_folder(
@@ -65,10 +96,6 @@ def score_sequence_folder(
 
 def _pairs(folder: Path, paths: list[Path], rule: Protocol) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
     """Prediction, None where there is none and none is needed, and truth of every annotated frame."""
-    if not folder.is_dir():
-        raise InputError(f"sequence {folder.name}: expected predictions in {folder}, found no such folder")
-    if not any(folder.iterdir()):
-        raise InputError(f"sequence {folder.name}: expected predictions in {folder}, found it empty")
     scored = set(rule.scored_frames(len(paths)).tolist())
     read_truth, read_prediction = MaskReader(), MaskReader()
     shape: tuple[int, ...] | None = None

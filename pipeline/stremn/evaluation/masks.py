@@ -55,7 +55,7 @@ class MaskReader:
         width, height = header
         if self._rows.shape != (height, width + 1):
             self._rows = np.empty((height, width + 1), np.uint8)
-        if not _inflate(stream, memoryview(self._rows.reshape(-1))) or self._rows[:, 0].any():
+        if not _inflate(stream, self._rows.reshape(-1)) or self._rows[:, 0].any():
             return None
         return self._rows[:, 1:]
 
@@ -94,7 +94,7 @@ def _stream(data: bytes) -> bytes | None:
     return None
 
 
-def _inflate(stream: bytes, into: memoryview) -> bool:
+def _inflate(stream: bytes, into: np.ndarray) -> bool:
     """Decompress a zlib stream piece by piece; false when it is damaged or not as long as ``into``.
 
     The two bytes of zlib's header are skipped, and its checksum, as the chunks have their own.
@@ -107,7 +107,7 @@ def _inflate(stream: bytes, into: memoryview) -> bool:
             piece = inflater.decompress(rest, min(_PIECE, len(into) - at))
             if not piece:
                 return False
-            into[at : at + len(piece)] = piece
+            into[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
             at, rest = at + len(piece), inflater.unconsumed_tail
     except zlib.error:
         return False

@@ -115,8 +115,9 @@ class SequenceScorer:
 
     def _score(self, number: int, predicted: np.ndarray, truth: np.ndarray) -> None:
         if self._packer is None:
-            self._radius = matching_radius(*truth.shape)
-            self._packer = Packer(*truth.shape, self._radius)
+            height, width = truth.shape
+            self._radius = matching_radius(height, width)
+            self._packer = Packer(height, width, self._radius)
         np.equal(predicted, number, out=self._packer.masks_2HW[0])
         np.equal(truth, number, out=self._packer.masks_2HW[1])
         packed = self._packer.pack()

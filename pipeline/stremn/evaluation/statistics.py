@@ -4,6 +4,9 @@ import numpy as np
 
 RECALL_THRESHOLD = 0.5
 
+COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+"""The official columns."""
+
 
 def recall(values: np.ndarray, threshold: float = RECALL_THRESHOLD) -> float:
     """Share of the frames whose value lies strictly above the threshold. values: (T,)."""

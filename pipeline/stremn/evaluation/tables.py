@@ -1,9 +1,7 @@
 """Tables for reports: our scores, alone or beside a paper's, each with a line on what may be compared."""
 
 import html
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
@@ -11,8 +9,6 @@ from stremn.errors import InputError
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.papers import PaperTable
 from stremn.evaluation.vos import VOSScores
-
-OFFICIAL_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 
 
 def beside(
@@ -105,27 +101,6 @@ def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int 
     return (
         f"<figure><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</figure>"
     )
-
-
-def official_tables(scores: VOSScores) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two tables of the DAVIS tool: one global row, and J and F means for each object."""
-    overall = pd.DataFrame([scores.global_], columns=list(OFFICIAL_COLUMNS))
-    objects = pd.DataFrame(
-        [(name, row["J-Mean"], row["F-Mean"]) for name, row in scores.objects.items()],
-        columns=["Sequence", "J-Mean", "F-Mean"],
-    )
-    return overall, objects
-
-
-def write_official(scores: VOSScores, folder: Path, subset: str = "val") -> tuple[Path, Path]:
-    """Write ``global_results-<subset>.csv`` and ``per-sequence_results-<subset>.csv``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = (folder / f"global_results-{subset}.csv", folder / f"per-sequence_results-{subset}.csv")
-    for path, table in zip(paths, official_tables(scores), strict=True):
-        scratch = path.with_name(path.name + ".part")
-        table.to_csv(scratch, index=False, float_format="%.3f")
-        os.replace(scratch, path)
-    return paths
 
 
 def _scalars(scores: VOSScores) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stremn.errors import InputError
-from stremn.evaluation.folders import folders_in, score_sequence_folder, sequence_names
+from stremn.evaluation.folders import check_complete, score_sequence_folder, sequence_names
 from stremn.evaluation.processes import each
 from stremn.evaluation.protocols import get_protocol
 from stremn.evaluation.sequences import ObjectScores, score_sequence
@@ -76,9 +76,7 @@ class VOSScores:
         return cls(form["protocol"], per_frame, tuple(form.get("skipped", ())))
 
 
-def gather(
-    protocol: str, sequences: Iterable[tuple[str, Mapping[int, ObjectScores]]]
-) -> VOSScores:
+def gather(protocol: str, sequences: Iterable[tuple[str, Mapping[int, ObjectScores]]]) -> VOSScores:
     """Scores of a system from those of its sequences: (name, object id to scores) for each."""
     per_frame: dict[str, ObjectScores] = {}
     skipped = []
@@ -121,8 +119,7 @@ def score_folder(
     predictions, annotations = Path(predictions), Path(annotations)
     rule = get_protocol(protocol)
     wanted = sequence_names(annotations, names)
-    if not folders_in(predictions):
-        raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
+    check_complete(predictions, annotations, wanted, rule)
     work = partial(score_sequence_folder, predictions, annotations, rule=rule)
     scored: dict[str, Mapping[int, ObjectScores]] = {}
     for name, scores in each(work, wanted, workers):

@@ -14,7 +14,7 @@ from stremn.explore.widget import Explorer
 EXAMPLE = ClipSettings(length=60, size=192)
 
 
-def example(index: int = 3, settings: ClipSettings = EXAMPLE) -> Clip:
+def example(index: int = 13, settings: ClipSettings = EXAMPLE) -> Clip:
     """A generated clip with ground truth."""
     return make_clip(settings, "test", index)
 
@@ -32,7 +32,7 @@ def explorer(
     size: int | None = None,
     device: str = "cpu",
     predictor: Path | str | None = None,
-    clip: int = 3,
+    clip: int = 13,
 ) -> Explorer:
     """The explorer of a video, of a trace, or of a generated clip where neither is named.
 

@@ -14,7 +14,9 @@ from stremn.errors import InputError
 from stremn.explore.images import jpeg
 from stremn.explore.pictures import Pictures
 from stremn.memory import Trace, TraceStep
-from stremn.models.checkpoints import load_model, read_meta
+from stremn.models.checkpoints import load_model
+from stremn.models.prediction import as_predictor
+from stremn.models.registry import PREDICTORS
 from stremn.tasks.predict_video import grey, side_of
 from stremn.tasks.prediction_stream import PredictionStream
 
@@ -69,14 +71,15 @@ class Predictions:
         device: str = "cpu",
     ) -> None:
         path = Path(checkpoint)
-        if read_meta(path).get("task") != "prediction":
-            raise InputError(f"expected weights of a predictor in {path}, found others; name a predictor's")
         if start + observed > len(video):
             raise InputError(f"expected at least {start + observed} frames to watch, found {len(video)}")
-        model, meta = load_model(path)
+        try:
+            model, meta = load_model(path, PREDICTORS)
+        except InputError as error:
+            raise InputError(f"expected the checkpoint of a predictor: {error}") from None
         self.side = side_of(meta)
         self.video, self.start, self.observed, self.predicted = video, start, observed, predicted
-        self._stream = PredictionStream(model, device=device)
+        self._stream = PredictionStream(as_predictor(model), device=device)
         self._frames: list[PredictedFrame] | None = None
 
     def frames(self) -> list[PredictedFrame]:

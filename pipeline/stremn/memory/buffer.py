@@ -117,6 +117,13 @@ class MemoryBuffer:
                 extra = tensor[:, :1].expand_as(extra)
             self._room[name] = torch.cat([tensor, extra], 1)
 
+    @torch.no_grad()
+    def forget(self, row: int) -> None:
+        """Drop what the slots hold for one object; a slot that held nothing else is free again."""
+        if self._room:
+            self._room["frame_index"][:, row] = EMPTY
+            self._room["given"][:, row] = False
+
     def _reserve(self, capacity: int, old: dict[str, Tensor]) -> None:
         for name, tensor in old.items():
             fill = EMPTY if name == "frame_index" else 0

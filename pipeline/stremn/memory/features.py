@@ -136,6 +136,12 @@ class FeatureMemory:
             if self._room and (name != "keys" or self._room["keys"].shape[1] > 1):
                 self._room[name] = _with_rows(self._room[name], count)
 
+    @torch.no_grad()
+    def forget(self, row: int) -> None:
+        """Hide all entries from one object; they stay for the others."""
+        if self._room:
+            self._room["visible"][:, row] = False
+
     def _stored(self, template: Template) -> Tensor:
         """Boolean (B,): clips that store this frame."""
         present = template.present

@@ -65,6 +65,10 @@ class Memory(Protocol):
         """Make room for objects that appear now; the memory holds nothing for them yet."""
         ...
 
+    def forget(self, row: int) -> None:
+        """Drop what is held for one object, by its position; the others keep all they have."""
+        ...
+
 
 def make_memory(
     policy: Policy, saved: dict[str, Tensor] | None = None, size: tuple[int, int] = (0, 0)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from stremn import paths
 from stremn.analysis.cost_figures import cost_figure, step_time_figure
-from stremn.data.clips import ClipFolder
+from stremn.data import prepared
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
@@ -59,7 +59,7 @@ def run(stage: Stage[Parameters]) -> dict[str, Cost]:
 
 
 def _stream(p: Parameters, rule: str, data: Path, checkpoint: Path) -> Cost:
-    clips = ClipFolder(data / "vos" / p.split)
+    clips = prepared.clips(data / "vos" / p.split)
     network, meta = load_model(checkpoint)
     policy = rule_for(network, rule, slots=p.slots, every=p.every)
     stream = Stream(network, policy, meta, device=p.device, trace=False)

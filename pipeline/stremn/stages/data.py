@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stremn.data.clips import ClipFolder
+from stremn.data import prepared
+from stremn.data.acquire.catalogue import load
+from stremn.data.acquire.prepare import describe, prepare
+from stremn.data.clips import VOID
 from stremn.data.composites import ImageSettings
-from stremn.data.images import StaticFolder
 from stremn.data.make import make_static, make_vos, make_walkers
+from stremn.data.prepared import Source, write_source
 from stremn.data.procedural import ClipSettings
 from stremn.data.sheets import clip_sheet, image_sheet, video_sheet
 from stremn.data.walkers import WalkerSettings
@@ -24,47 +27,71 @@ class Parameters(Settings):
     """Settings of the stage.
 
     Attributes:
-        vos: settings of each split of the clips; a split's name begins with train, val or test.
-        static: static images for pre-training (training photographs only).
-        walkers: articulated figures for prediction.
+        vos: each split of the clips: settings of generated ones, or a dataset. A split's name begins with
+            train, val or test.
+        static: static images for pre-training: settings of generated ones (training photographs only), or
+            datasets by any names, all of which are used.
+        walkers: videos for prediction: settings of generated walkers, or a dataset for train, val and test.
         show: clips, rows of images and videos on a contact sheet.
     """
 
-    vos: dict[str, ClipSettings]
-    static: ImageSettings
-    walkers: WalkerSettings
+    vos: dict[str, ClipSettings | Source]
+    static: ImageSettings | dict[str, Source]
+    walkers: WalkerSettings | dict[str, Source]
     show: int = 6
 
 
 def make(stage: Stage[Parameters]) -> dict[str, Any]:
-    """Generate everything; returns counts and fingerprints, also written to ``manifest.json``."""
+    """Generate what is to be generated, and note which datasets are used where they lie.
+
+    Returns counts and fingerprints, also written to ``manifest.json``.
+    """
     p = stage.parameters
-    manifest = {
-        "vos": make_vos(stage.out / "vos", p.vos),
-        "static": make_static(stage.out / "static", p.static),
-        "walkers": make_walkers(stage.out / "walkers", p.walkers),
-    }
+    generated = {name: one for name, one in p.vos.items() if isinstance(one, ClipSettings)}
+    manifest: dict[str, Any] = {"vos": make_vos(stage.out / "vos", generated) if generated else {}}
+    sources = {f"vos/{name}": one for name, one in p.vos.items() if isinstance(one, Source)}
+    if isinstance(p.static, ImageSettings):
+        manifest["static"] = make_static(stage.out / "static", p.static)
+    else:
+        sources |= {f"static/{name}": one for name, one in p.static.items()}
+    if isinstance(p.walkers, WalkerSettings):
+        manifest["walkers"] = make_walkers(stage.out / "walkers", p.walkers)
+    else:
+        sources |= {f"walkers/{name}": one for name, one in p.walkers.items()}
+    manifest["datasets"] = {place: _note(stage, place, source) for place, source in sources.items()}
     (stage.out / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return manifest
+
+
+def _note(stage: Stage[Parameters], place: str, source: Source) -> dict[str, Any]:
+    """Write where a dataset lies; returns the record of what it consists of."""
+    known = source.dataset in load()
+    folder, record = (prepare if known else describe)(source.dataset, stage.root, source.path)
+    inside = folder.is_relative_to(stage.root)
+    write_source(stage.out / place, source, folder.relative_to(stage.root) if inside else folder.resolve())
+    return record
 
 
 def summarise(stage: Stage[Parameters]) -> pd.DataFrame:
     """What there is: one row for each set."""
     rows = []
     for split in stage.parameters.vos:
-        clips = ClipFolder(stage.out / "vos" / split)
-        masks = [clips[i].masks for i in range(len(clips))]
+        clips = prepared.clips(stage.out / "vos" / split)
+        objects, area = [], []
+        for clip in (clips[i] for i in range(len(clips))):
+            objects.append(clip.objects)
+            area.append(float(((clip.masks > 0) & (clip.masks != VOID)).mean()))
         rows.append(
             {
                 "set": f"clips, {split}",
                 "items": len(clips),
-                "frames": int(sum(len(m) for m in masks)),
-                "size": "×".join(map(str, masks[0].shape[1:])),
-                "objects": sum(int(m.max()) for m in masks),
-                "area of objects": float(np.mean([(m > 0).mean() for m in masks])),
+                "frames": sum(clips.length(i) for i in range(len(clips))),
+                "size": "×".join(map(str, clip.masks.shape[1:])),
+                "objects": sum(objects),
+                "area of objects": float(np.mean(area)),
             }
         )
-    static = StaticFolder(stage.out / "static")
+    static = prepared.images(stage.out / "static")
     size = "×".join(map(str, static[0][1].shape))
     rows.append({"set": "static images", "items": len(static), "frames": len(static), "size": size})
     for split in ("train", "val", "test"):
@@ -84,10 +111,10 @@ def look(stage: Stage[Parameters]) -> dict[str, Figure]:
     show = stage.parameters.show
     drawn: dict[str, Figure] = {}
     for split in stage.parameters.vos:
-        clips = ClipFolder(stage.out / "vos" / split)
+        clips = prepared.clips(stage.out / "vos" / split)
         some = [clips[i] for i in range(min(show, len(clips)))]
         drawn[f"clips_{split}"] = clip_sheet(some, f"Generated clips, {split}")
-    static = StaticFolder(stage.out / "static")
+    static = prepared.images(stage.out / "static")
     drawn["static"] = image_sheet(
         [static[i] for i in range(min(4 * show, len(static)))], "Static images with masks"
     )

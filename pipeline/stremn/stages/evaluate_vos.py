@@ -16,7 +16,7 @@ from stremn.analysis.vos_figures import (
     slots_figure,
     time_figure,
 )
-from stremn.data.clips import ClipFolder
+from stremn.data import prepared
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.folders import read_ids
@@ -46,6 +46,7 @@ class Parameters(Settings):
         every: period of STM's rule in frames.
         protocol: which frames and objects are scored, entry of ``evaluation.protocols``.
         batch: clips side by side.
+        side: shorter side in pixels at which frames are looked at; None: as they come. Masks have their size.
         workers: runs side by side, each in a process of its own; 0: one after the other.
         split: which clips.
     """
@@ -60,6 +61,7 @@ class Parameters(Settings):
     every: int = 5
     protocol: str = "procedural"
     batch: int = 6
+    side: int | None = None
     workers: int = 0
     split: str = "test"
 
@@ -98,9 +100,10 @@ def segment(stage: Stage[Parameters]) -> list[str]:
         batch=p.batch,
         device=p.device,
         seed=p.seed,
+        side=p.side,
         workers=p.workers,
     )
-    clips = ClipFolder(root)
+    clips = prepared.clips(root)
     for i, name in enumerate(clips.names):
         write_masks(
             stage.out / PREDICTIONS / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i)
@@ -114,8 +117,11 @@ def segment(stage: Stage[Parameters]) -> list[str]:
 def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
     """J and F of every system, from the saved masks alone."""
     p = stage.parameters
-    truth = stage.inputs("data") / "vos" / p.split / "Annotations"
-    scores = {name: score_folder(stage.out / PREDICTIONS / name, truth, p.protocol) for name in names}
+    clips = prepared.clips(stage.inputs("data") / "vos" / p.split)
+    scores = {
+        name: score_folder(stage.out / PREDICTIONS / name, clips.annotations, p.protocol, clips.names)
+        for name in names
+    }
     form = {name: s.to_dict(per_frame=True) for name, s in scores.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
     stage.metrics(_metrics(stage, scores))
@@ -195,7 +201,7 @@ def _strip(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> Figure:
     """The clip on which the learned rule is at its median, beside the truth and a baseline."""
     by_object = _by_object(scores["learned"])
     middle = sorted(by_object, key=lambda name: by_object[name])[len(by_object) // 2].rsplit("_", 1)[0]
-    clips = ClipFolder(stage.inputs("data") / "vos" / stage.parameters.split)
+    clips = prepared.clips(stage.inputs("data") / "vos" / stage.parameters.split)
     index = clips.names.index(middle)
     clip = clips[index]
     rows = {"truth": clip.masks}

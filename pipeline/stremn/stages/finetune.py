@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from stremn import paths
+from stremn.data import prepared
 from stremn.data.batches import ClipBatch
-from stremn.data.clips import ClipFolder
 from stremn.data.loader import batches
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.data.sheets import batch_sheet
@@ -31,6 +31,7 @@ class Parameters(Settings):
         frames: frames per clip (10 in STReMN).
         objects: most objects per clip.
         size: height and width of the clips in pixels (384 in the papers).
+        jitter: small affine movement of each frame on its own, see ``ClipSampler``.
         max_skip: most frames left out between two sampled ones; it grows to this and shrinks again (STM: 25).
         slots: smallest and largest number of memory slots drawn per batch.
         validation: held-out clips for the curve and the choice of weights.
@@ -47,6 +48,7 @@ class Parameters(Settings):
     objects: int = 3
     size: int = 64
     max_skip: int = 5
+    jitter: float = 0.0
     slots: tuple[int, int] = (2, 6)
     validation: int = 8
     validation_frames: int = 24
@@ -56,13 +58,14 @@ class Parameters(Settings):
 def clips(stage: Stage[Parameters]) -> ClipSampler:
     """Temporally ordered frames of the training clips."""
     p = stage.parameters
-    folder = ClipFolder(stage.inputs("data") / "vos" / "train")
+    folder = prepared.clips(stage.inputs("data") / "vos" / "train")
     return ClipSampler(
         folder,
         batch=p.batch,
         frames=p.frames,
         objects=p.objects,
         size=p.size,
+        jitter=p.jitter,
         max_skip=SkipSchedule(p.plan.steps, p.max_skip, final=p.max_skip // 2),
         seed=p.seed,
     )
@@ -111,7 +114,7 @@ def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Fig
 
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:
     p = stage.parameters
-    folder = ClipFolder(stage.inputs("data") / "vos" / "val")
+    folder = prepared.clips(stage.inputs("data") / "vos" / "val")
     sampler = ClipSampler(
         folder,
         batch=p.validation,

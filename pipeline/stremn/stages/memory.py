@@ -11,6 +11,7 @@ from stremn.analysis import memory_figures as figures
 from stremn.analysis import traces as counting
 from stremn.analysis.distinctness import kept_distinctness, thumbnails
 from stremn.analysis.memory_strips import around_strip, kept_strip
+from stremn.data import prepared
 from stremn.data.clips import ClipFolder
 from stremn.errors import InputError
 from stremn.memory import POLICIES, Trace
@@ -131,7 +132,7 @@ def _plain(traces: dict[str, Trace]) -> list[dict[str, Any]]:
 
 
 def _clips(stage: Stage[Parameters]) -> ClipFolder:
-    return ClipFolder(stage.inputs("data") / "vos" / stage.parameters.split)
+    return prepared.clips(stage.inputs("data") / "vos" / stage.parameters.split)
 
 
 def _kept(stage: Stage[Parameters], drawn: dict[str, Figure]) -> dict[str, Figure]:

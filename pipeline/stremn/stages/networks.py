@@ -25,11 +25,14 @@ class System(Settings):
     Attributes:
         system: entry of ``models.registry.SYSTEMS``.
         fields: arguments of the system's class.
+        start: weights to start from: ``shipped``, those of the package, or a path below the repository's root;
+            None: new ones.
         steps: of pre-training; None: the plan's; 0: none, the network starts fine-tuning untrained.
     """
 
     system: str = "stremn"
     fields: dict[str, Any] = {}
+    start: str | None = None
     steps: int | None = None
 
 

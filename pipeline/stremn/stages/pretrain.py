@@ -4,14 +4,17 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
+from stremn.data import prepared
 from stremn.data.batches import ClipBatch
-from stremn.data.images import ImageClipSampler, StaticFolder
+from stremn.data.images import ImageClipSampler
 from stremn.data.loader import batches
 from stremn.data.sheets import batch_sheet
+from stremn.models.checkpoints import load_model, load_weights
 from stremn.models.registry import build_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.stages.networks import System, Trained, prefixed, save_all
+from stremn.tasks.open import shipped_checkpoint
 from stremn.training.loop import History, Plan, fit, seed_everything
 from stremn.training.vos import clip_loss, validation_score
 
@@ -49,7 +52,7 @@ class Parameters(Settings):
 def clips(stage: Stage[Parameters]) -> ImageClipSampler:
     """Short clips from the training images."""
     p = stage.parameters
-    folder = StaticFolder(stage.inputs("data") / "static")
+    folder = prepared.images(stage.inputs("data") / "static")
     return ImageClipSampler(
         folder, batch=p.batch, frames=p.frames, objects=p.objects, size=p.size, seed=p.seed
     )
@@ -72,7 +75,10 @@ def _train(
     p, entry = stage.parameters, stage.parameters.systems[name]
     seed_everything(p.seed)
     model = build_model(entry.system, entry.fields)
-    trained = {"pretrain": p.model_dump(mode="json", exclude={"systems"}) | {"steps": entry.steps}}
+    if entry.start is not None:
+        path = shipped_checkpoint(entry.system) if entry.start == "shipped" else stage.root / entry.start
+        load_weights(model, load_model(path)[0].state_dict(), str(path))
+    trained = {"pretrain": p.model_dump(mode="json", exclude={"systems"}) | entry.model_dump(mode="json")}
     meta = {"system": entry.system, "fields": entry.fields, "default_size": p.size, "trained": trained}
     if entry.steps == 0:
         return Trained(model.eval(), meta, History())
@@ -97,7 +103,7 @@ def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Fig
 
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:
     p = stage.parameters
-    folder = StaticFolder(stage.inputs("data") / "static")
+    folder = prepared.images(stage.inputs("data") / "static")
     sampler = ImageClipSampler(
         folder, batch=p.validation, frames=p.frames, objects=p.objects, size=p.size, seed=p.seed + 1
     )

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from stremn import paths
-from stremn.data.clips import ClipFolder
+from stremn.data import prepared
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
@@ -71,6 +71,7 @@ def segment_runs(
     batch: int,
     device: str,
     seed: int,
+    side: int | None = None,
     workers: int = 0,
 ) -> dict[str, float]:
     """Write the masks of every run as ``<out>/predictions/<run>/<sequence>/<frame>.png``.
@@ -78,9 +79,10 @@ def segment_runs(
     Traces, where a run keeps them, become ``<out>/traces/<run>/<sequence>.json``.
 
     Args:
-        clips: root of a ``ClipFolder``.
+        clips: a place of the data stage's output.
         weights: training stage → its folder.
         slots, every: where a run does not say otherwise.
+        side: shorter side at which frames are looked at, see ``segment_folder``.
         workers: runs side by side, each in a process with its share of the cores; 0: one after the other.
 
     Returns:
@@ -88,7 +90,7 @@ def segment_runs(
     """
     jobs = {
         name: partial(
-            _segment, run, name, clips, weights, out, slots, every, batch, device, seed, not workers
+            _segment, run, name, clips, weights, out, slots, every, batch, device, seed, side, not workers
         )
         for name, run in runs.items()
         if run.postprocess is None
@@ -125,9 +127,10 @@ def _segment(
     batch: int,
     device: str,
     seed: int,
+    side: int | None,
     progress: bool,
 ) -> float:
-    clips = ClipFolder(root)
+    clips = prepared.clips(root)
     network, _ = load_model(paths.network(weights[run.trained], run.network))
     policy = rule_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
     passes = run.scales != [1.0] or run.flip
@@ -143,6 +146,7 @@ def _segment(
         device=device,
         trace=run.trace,
         seed=seed,
+        side=side,
         description=name,
         progress=progress,
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from stremn.data.clips import ClipFolder, write_mask
+from stremn.data.clips import Clip, ClipFolder, write_mask
 from stremn.memory import Policy, Trace
 from stremn.tasks.vos import Rollout, rollout
 
@@ -29,6 +30,7 @@ def segment_folder(
     device: str = "cpu",
     trace: bool = False,
     seed: int = 0,
+    side: int | None = None,
     description: str = "",
     progress: bool = True,
 ) -> dict[str, Trace]:
@@ -43,6 +45,8 @@ def segment_folder(
         batch: clips of equal size, length and number of objects that run side by side.
         trace: record the memory of every clip.
         seed: of the random rules; a clip's choices do not depend on its neighbours in the batch.
+        side: shorter side in pixels at which frames are looked at; None: as they come. Masks are written at
+            the frames' own size, from probabilities brought back to it.
         progress: show it.
 
     Returns:
@@ -56,27 +60,56 @@ def segment_folder(
     ) as bar:
         for members in _alike(clips, width):
             names, group = [clips.names[i] for i in members], [clips[i] for i in members]
-            frames = np.stack([clip.frames for clip in group])
-            masks = torch.from_numpy(np.stack([clip.masks for clip in group]).astype(np.int64)).to(device)
-            images = torch.from_numpy(frames).to(device).permute(0, 1, 4, 2, 3).float() / 255
+            images, masks, size = _batch(group, side)
             recorder = Trace() if trace else None
             generator = torch.Generator(device).manual_seed(seed * 1_000_003 + sum(map(ord, names[0])))
             with torch.inference_mode():
                 result = roll(
                     network,  # type: ignore[arg-type]
-                    images,
-                    masks,
+                    images.to(device),
+                    masks.to(device),
                     group[0].objects,
                     policy,
                     generator=generator,
                     trace=recorder,
                 )
+            ids = _ids(result, size)
             for row, name in enumerate(names):
                 if out is not None:
-                    write_masks(out / name, result.ids()[row].cpu().numpy(), clips.frame_names(members[row]))
+                    write_masks(out / name, ids[row].cpu().numpy(), clips.frame_names(members[row]))
                 traces[name] = recorder.of_clip(row) if recorder else Trace()
             bar.update(len(names))
     return traces
+
+
+def _batch(group: Sequence[Clip], side: int | None) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Frames (B, T, 3, h, w) in [0, 1], ids (B, T, h, w) and the clips' own size (H, W)."""
+    masks = torch.from_numpy(np.stack([clip.masks for clip in group]).astype(np.int64))
+    height, width = masks.shape[-2:]
+    scale = 1.0 if side is None else side / min(height, width)
+    if scale == 1:
+        frames = torch.from_numpy(np.stack([clip.frames for clip in group]))
+        return frames.permute(0, 1, 4, 2, 3).float() / 255, masks, (height, width)
+    size = (round(height * scale), round(width * scale))
+    small = [F.interpolate(m[:, None].float(), size, mode="nearest-exact")[:, 0].long() for m in masks]
+    images = [
+        torch.cat([_resized(torch.from_numpy(part), size) for part in np.array_split(clip.frames, len(clip))])
+        for clip in group
+    ]
+    return torch.stack(images), torch.stack(small), (height, width)
+
+
+def _resized(frames_THW3: Tensor, size: tuple[int, int]) -> Tensor:
+    images = frames_THW3.permute(0, 3, 1, 2).float() / 255
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _ids(result: Rollout, size: tuple[int, int]) -> Tensor:
+    """Object ids (B, T, H, W) at the clips' own size."""
+    if tuple(result.logits[0].shape[-2:]) == size:
+        return result.ids()
+    large = (F.interpolate(frame, size, mode="bilinear", align_corners=False) for frame in result.logits)
+    return torch.stack([frame.argmax(1) for frame in large], 1)
 
 
 def _alike(clips: ClipFolder, width: int) -> Iterator[list[int]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,9 +22,11 @@ class MultiScaleStream(Stream):
     """A video in progress, seen at several scales. The interface of ``Stream``, except that it cannot be saved.
 
     Args:
-        network, policy, meta, device, size, trace, seed: see ``Stream``; scale 1 is the frame at ``size``.
+        network, policy, meta, device, size, trace, seed, precision: see ``Stream``; scale 1 is the frame at ``size``.
         scales, flip: see ``Passes``.
     """
+
+    can_save = False
 
     def __init__(
         self,
@@ -39,9 +40,12 @@ class MultiScaleStream(Stream):
         size: int | None = None,
         trace: bool = True,
         seed: int = 0,
+        precision: str = "float32",
     ) -> None:
-        super().__init__(network, policy, meta, device=device, size=size, trace=trace, seed=seed)
-        self.passes = Passes(self.network, policy, scales, flip, self.trace)
+        super().__init__(
+            network, policy, meta, device=device, size=size, trace=trace, seed=seed, precision=precision
+        )
+        self.passes = Passes(self._net, policy, scales, flip, self.trace)
 
     @property
     def memory(self) -> MemoryState | FeatureState:
@@ -53,10 +57,8 @@ class MultiScaleStream(Stream):
         """Segment the next frame; arguments, result and errors as of ``Stream.step``."""
         image, given_HW = self._checked(frame, mask)
         given_ids = [] if given_HW is None else [i for i in np.unique(given_HW).tolist() if i != 0]
-        new = [i for i in given_ids if i not in self.object_ids]
-        seen = torch.tensor([[True] * len(self.object_ids) + [False] * len(new)], device=self.device)
-        self.object_ids += new
-        self.passes.add_objects(len(new))
+        seen, new = self._known(given_ids)
+        self.passes.add_objects(new)
         ids = torch.tensor(self.object_ids, device=self.device)[:, None, None]
         pixels = np.zeros(frame.shape[:2], np.int64) if given_HW is None else given_HW.astype(np.int64)
         masks = (torch.as_tensor(pixels, device=self.device)[None] == ids).float()[None]
@@ -69,9 +71,11 @@ class MultiScaleStream(Stream):
             generator=self._generator,
         )
         self.frame += 1
-        if logits.shape[-2:] != frame.shape[:2]:
-            logits = F.interpolate(logits, size=frame.shape[:2], mode="bilinear", align_corners=False)
-        return logits.softmax(1)[0].float().cpu()
+        return self._probabilities(logits, frame.shape[:2])
+
+    def _forget(self, row: int) -> None:
+        for one in self.passes.passes:
+            one.memory.forget(row)
 
     def save(self, path: str | Path) -> None:
         """Not there: raises InputError."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -51,6 +52,7 @@ def open_stream(
     size: int | None = None,
     trace: bool = True,
     seed: int = 0,
+    precision: str = "float32",
 ) -> Stream:
     """Start segmenting a video.
 
@@ -70,6 +72,8 @@ def open_stream(
         size: shorter side in pixels at which frames are looked at; None: as they come.
         trace: record what happens in the memory.
         seed: of the random rules.
+        precision: of the convolutions: ``float32``, ``bfloat16``, ``float16`` (CUDA), or ``auto``, the best
+            that the device has. Memory and read are in float32.
 
     Raises:
         InputError: an unknown name, a checkpoint of another system, a device that is not there.
@@ -90,8 +94,9 @@ def open_stream(
         raise InputError(f"expected a CUDA device for device={device!r}, found none; use device='cpu'")
     path = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
     network, meta = load_network(path, system)
+    settings: dict[str, Any] = {
+        "device": device, "size": size, "trace": trace, "seed": seed, "precision": precision
+    }  # fmt: skip
     if tuple(scales) == (1.0,) and not flip:
-        return Stream(network, rule, meta, device=device, size=size, trace=trace, seed=seed)
-    return MultiScaleStream(
-        network, rule, meta, scales=scales, flip=flip, device=device, size=size, trace=trace, seed=seed
-    )
+        return Stream(network, rule, meta, **settings)
+    return MultiScaleStream(network, rule, meta, scales=scales, flip=flip, **settings)

@@ -3,39 +3,31 @@
 H W pixels.
 """
 
-import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
+from stremn.data.excerpt import Excerpt
+from stremn.data.given import Given, MaskFiles, read_given
+from stremn.data.outputs import check_output
+from stremn.data.renditions import DEFAULT, chosen
+from stremn.data.video import Frames, open_frames
+from stremn.device import choose
+from stremn.errors import InputError
+from stremn.tasks.multiscale import SCALES
+from stremn.tasks.open import open_stream, shipped_checkpoint
+from stremn.tasks.segment_run import RESULTS, Segmented, SegmentRun, seen_again
+from stremn.tasks.stopped import Job, open_stopped
 
-from stremn.data.clips import write_mask
-from stremn.data.outputs import output_folder
-from stremn.data.overlays import draw_overlay
-from stremn.data.video import Frames, VideoWriter
-from stremn.tasks.stream import Stream
-
-MASKS, OVERLAY, TRACE = "masks", "overlay.mp4", "trace.json"
-RESULTS = (MASKS, OVERLAY, TRACE)
 SHORTER_SIDE = 240  # pixels, where a checkpoint does not say what it was made for
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """What was done: number of frames, ids of the objects, seconds, and the folder."""
-
-    frames: int
-    objects: list[int]
-    seconds: float
-    out: Path
+RELEASED_SIDE = 480  # of the released weights of STM and STCN: DAVIS at 480p
 
 
 def default_size(meta: dict[str, Any]) -> int | None:
     """The shorter side in pixels that a checkpoint was made for, None where it does not say."""
+    trained = meta.get("trained")
+    if isinstance(trained, dict) and "official" in trained:
+        return RELEASED_SIDE
     size = meta.get("default_size")
     return None if size is None else int(size)
 
@@ -51,56 +43,106 @@ def working_size(frames: Frames, meta: dict[str, Any], wanted: int | None = None
 
 
 def segment_video(
-    stream: Stream, frames: Frames, mask: NDArray[np.integer], out: Path | str, *, overwrite: bool = False
+    video: Path | str | Frames,
+    masks: MaskFiles | Given,
+    out: Path | str,
+    *,
+    remove: Mapping[int, Sequence[int]] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    write: str | Sequence[str] = DEFAULT,
+    system: str = "stremn",
+    checkpoint: Path | str | None = None,
+    policy: str | None = None,
+    slots: int = 6,
+    every: int = 5,
+    size: int | None = None,
+    multi_scale: bool = False,
+    postprocess: bool = False,
+    precision: str = "auto",
+    device: str = "cpu",
+    objects: int | None = None,
+    stop_after: int | None = None,
+    overwrite: bool = False,
 ) -> Segmented:
-    """Segment a video and write masks, an overlay video and the trace of the memory.
+    """Follow objects through a video, from disk to disk.
+
+    >>> import stremn
+    >>> done = stremn.segment_video(
+    ...     "dog.mp4", {0: "first.png", 40: "later.png"}, "results/dog", remove={60: [2]}, write="masks,matte"
+    ... )
+    >>> print(done.frames, done.objects)
 
     Args:
-        stream: a fresh stream.
-        frames: the video.
-        mask: object ids (H, W) of its first frame.
-        out: folder for ``masks/<frame>.png`` (palette PNGs), ``overlay.mp4`` and ``trace.json``.
+        video: a video file, a folder of images, or opened frames (a camera, say).
+        masks: of the first frame (a file of object ids), or by frame number: files, or ids (H, W). An id
+            that is new appears there; one that is known is corrected.
+        out: folder for the results; new, or empty.
+        remove: ids by the frame from which they are no longer segmented.
+        start, stop: first frame, and the one before which to end; None: the video's end. All frame
+            numbers count from the video's own first frame, 0.
+        write: entries of ``data.renditions.RENDITIONS``. ``trace.json`` is always written.
+        system, checkpoint, policy, slots, every: see ``open_stream``.
+        size: shorter side in pixels at which frames are looked at, at most their own; None: the
+            checkpoint's, else 240. Masks always have the frames' size.
+        multi_scale: STReMN-MS, see ``tasks.multiscale``. Such a run cannot be stopped and resumed.
+        postprocess: drop far parts, see ``tasks.postprocess``.
+        precision: see ``open_stream``; here ``auto`` by default.
+        device: ``auto``, ``cpu``, ``cuda``, …
+        objects: how many objects there are at most, to be sure; None: any number.
+        stop_after: stop after so many frames, as by Ctrl-C, and save the state of the memory in ``out``.
         overwrite: replace an earlier run's results.
 
     Raises:
-        InputError: a frame that cannot be read, or an output folder that is in the way. Then, as after
-            Ctrl-C, nothing is written.
+        InputError: a file, frame, id, name or folder that is not as it should be. Then nothing is written.
     """
-    start, done = time.monotonic(), 0
-    with output_folder(out, RESULTS, overwrite=overwrite) as scratch:
-        (scratch / MASKS).mkdir()
-        with (
-            VideoWriter(scratch / OVERLAY, frames.rate) as video,
-            progress("segmenting", frames.count) as bar,
-        ):
-            for name, frame in frames:
-                ids = stream.ids(stream.step(frame, mask if done == 0 else None))
-                write_mask(scratch / MASKS / f"{name}.png", ids)
-                video.write(draw_overlay(frame, ids))
-                done += 1
-                bar.update()
-        if stream.trace is not None:
-            stream.trace.about |= _about(stream, frames, done)
-            stream.trace.save(scratch / TRACE)
-    return Segmented(done, list(stream.object_ids), time.monotonic() - start, Path(out))
+    kinds = chosen(write)
+    frames = video if isinstance(video, Excerpt) else Excerpt(_opened(video), start, stop)
+    given = masks if isinstance(masks, Given) else read_given(masks, remove or {}, frames, objects=objects)
+    where = choose(device)
+    check_output(out, RESULTS, overwrite=overwrite)
+    weights = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
+    scales: dict[str, Any] = {"scales": SCALES, "flip": True} if multi_scale else {}
+    stream = open_stream(
+        system, weights, policy, slots, where, every=every, precision=precision, **scales
+    )  # fmt: skip
+    stream.size = working_size(frames, stream.meta, size)
+    if stop_after is not None and not (stream.can_save and seen_again(frames)):
+        raise InputError(
+            "expected a video file or folder, seen at one scale, to stop and resume; "
+            "leave stop_after out (a camera's end is --stop, or Ctrl-C)"
+        )
+    job = Job(
+        str(frames.path.resolve()),
+        str(weights.resolve()),
+        frames.start,
+        frames.stop,
+        kinds,
+        postprocess,
+        where,
+    )
+    return SegmentRun(stream, frames, given, job).to(Path(out), stop_after, overwrite)
 
 
-def progress(label: str, total: int | None, unit: str = "frame") -> tqdm:
-    """A bar with rate and time left; where nobody watches (a log file) it is shown from ten seconds on."""
-    quiet = 0 if sys.stderr.isatty() else 10
-    return tqdm(total=total, desc=label, unit=unit, delay=quiet, mininterval=max(0.1, quiet))
+def resume_segmenting(
+    out: Path | str,
+    *,
+    video: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    device: str | None = None,
+    stop_after: int | None = None,
+) -> Segmented:
+    """Go on with a run that was stopped in ``out``: the masks are those of an uninterrupted run, bit for bit.
+
+    Videos are drawn again from their beginning. See ``tasks.stopped.open_stopped`` for the arguments and
+    ``segment_video`` for ``stop_after``. On InputError the folder stays as it is.
+    """
+    found = open_stopped(
+        Path(out), video=video, checkpoint=checkpoint, device=None if device is None else choose(device)
+    )
+    run = SegmentRun(found.stream, found.frames, found.given, found.job)
+    return run.to(Path(out), stop_after, overwrite=True)
 
 
-def _about(stream: Stream, frames: Frames, count: int) -> dict[str, Any]:
-    height, width = frames.size
-    return {
-        "video": frames.path.name,
-        "frames": count,
-        "height": height,
-        "width": width,
-        "size": stream.size,
-        "system": stream.meta["system"],
-        "policy": stream.policy.name,
-        "slots": stream.policy.slots,
-        "objects": list(stream.object_ids),
-    }
+def _opened(video: Path | str | Frames) -> Frames:
+    return video if isinstance(video, Frames) else open_frames(video)

@@ -20,6 +20,7 @@ from stremn.errors import InputError
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.checkpoints import described_network, load_weights
 from stremn.ops.aggregation import aggregation_logits
+from stremn.tasks.precision import choose_precision, with_precision
 from stremn.tasks.vos import cropped, impose, memorise, padded, padding, segment, to_memorise
 
 FORMAT = "stremn-stream 1"
@@ -37,7 +38,10 @@ class Stream:
         size: shorter side in pixels at which frames are looked at; None: as they come.
         trace: record what happens in the memory.
         seed: of the random rules (C and D).
+        precision: of the convolutions, see ``tasks.precision.choose_precision``.
     """
+
+    can_save = True
 
     def __init__(
         self,
@@ -49,11 +53,15 @@ class Stream:
         size: int | None = None,
         trace: bool = True,
         seed: int = 0,
+        precision: str = "float32",
     ) -> None:
         self.network: Any = network.to(device).eval()
+        self.precision = choose_precision(precision, device)
+        self._net = with_precision(self.network, self.precision, device)
         self.policy, self.meta, self.device, self.size = policy, meta, device, size
         self.trace = Trace() if trace else None
         self.object_ids: list[int] = []
+        self.removed: set[int] = set()
         self.frame = 0
         self._frame_size: tuple[int, int] | None = None
         self._memory = make_memory(policy)
@@ -72,27 +80,25 @@ class Stream:
             frame: RGB, uint8 (H, W, 3), the same size in every step.
             mask: object ids (H, W), 0 is background; needed in the first step. In a later step the ids
                 that occur in it are given (new objects, or corrections); other objects are segmented.
+                A removed object whose mask is given is there again.
 
         Returns:
             Probabilities, float32 (O + 1, H, W), background first, then ``object_ids`` in their order;
-            they sum to 1 at each pixel.
+            they sum to 1 at each pixel. Removed objects keep their place, with 0.
 
         Raises:
             InputError: wrong type, shape or size, a first step without a mask or with an empty one.
         """
         image, given_HW = self._checked(frame, mask)
         given_ids = [] if given_HW is None else [i for i in np.unique(given_HW).tolist() if i != 0]
-        new = [i for i in given_ids if i not in self.object_ids]
-        height, width = frame.shape[:2]
         small = self._resized(image, "bilinear")
         pad = padding(small.shape[-2], small.shape[-1], self.network.stride)
-        query = self.network.encode_query(padded(self.network, small, pad))
-        known = torch.tensor([[True] * len(self.object_ids) + [False] * len(new)], device=self.device)
-        self.object_ids += new
-        self._memory.add_objects(len(new))
+        query = self._net.encode_query(padded(self.network, small, pad))
+        known, new = self._known(given_ids)
+        self._memory.add_objects(new)
         objects = len(self.object_ids)
         if self._memory.slots:
-            logits = segment(self.network, query, self._memory, known, self.trace)
+            logits = segment(self._net, query, self._memory, known, self.trace)
         else:
             logits = aggregation_logits(query.frames.new_zeros(1, objects, *query.frames.shape[-2:]))
         given = torch.tensor([[i in given_ids for i in self.object_ids]], device=self.device)
@@ -100,17 +106,51 @@ class Stream:
             ids = torch.tensor(self.object_ids, device=self.device)[:, None, None]
             full = (torch.as_tensor(given_HW.astype(np.int64), device=self.device)[None] == ids).float()[None]
             logits = aggregation_logits(impose(logits, F.pad(self._resized(full, "area"), pad), given))
-        if self._memory.due(self.frame, given):
+        if bool((known | given).any()) and self._memory.due(self.frame, given):
             seen = to_memorise(self.network, logits, pad)
-            template = memorise(self.network, query, seen, self.frame, known | given, given)
+            template = memorise(self._net, query, seen, self.frame, known | given, given)
             self._memory.write(template, generator=self._generator, trace=self.trace)
         else:
             self._memory.skip(self.frame, self.trace)
         self.frame += 1
-        cut = cropped(logits, pad)
-        if cut.shape[-2:] != (height, width):
-            cut = F.interpolate(cut, size=(height, width), mode="bilinear", align_corners=False)
-        return cut.softmax(1)[0].float().cpu()
+        return self._probabilities(cropped(logits, pad), frame.shape[:2])
+
+    @torch.inference_mode()
+    def remove_object(self, number: int) -> None:
+        """Segment an object no longer, from the next step on; the memory forgets it.
+
+        Args:
+            number: its id. It stays in ``object_ids``, its probabilities are 0.
+
+        Raises:
+            InputError: an id that is not there, or no longer.
+        """
+        here = [i for i in self.object_ids if i not in self.removed]
+        if number not in here:
+            there = ", ".join(map(str, here)) or "no objects"
+            raise InputError(f"expected an object to remove of {there}, found {number}: check the id")
+        self.removed.add(number)
+        self._forget(self.object_ids.index(number))
+
+    def _forget(self, row: int) -> None:
+        self._memory.forget(row)
+
+    def _known(self, given_ids: list[int]) -> tuple[Tensor, int]:
+        """Objects to read from the memory, boolean (1, O), and how many are new; these join the others."""
+        known = [i not in self.removed for i in self.object_ids]
+        new = [i for i in given_ids if i not in self.object_ids]
+        self.object_ids += new
+        self.removed -= set(given_ids)
+        return torch.tensor([known + [False] * len(new)], device=self.device), len(new)
+
+    def _probabilities(self, logits: Tensor, size: tuple[int, ...]) -> Tensor:
+        """A step's result (O + 1, H, W) at the frame's size, from log odds."""
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        if self.removed:
+            gone = [i in self.removed for i in [0, *self.object_ids]]
+            logits[:, torch.tensor(gone, device=logits.device)] = -torch.inf
+        return logits.softmax(1)[0].float().cpu()
 
     def ids(self, probabilities: Tensor) -> NDArray[np.int64]:
         """Object ids (H, W) of one step's probabilities."""
@@ -159,7 +199,9 @@ class Stream:
             "meta": self.meta,
             "policy": asdict(self.policy),
             "size": self.size,
+            "precision": self.precision,
             "object_ids": self.object_ids,
+            "removed": sorted(self.removed),
             "frame": self.frame,
             "frame_size": self._frame_size,
             "memory_size": self.memory.size,
@@ -196,9 +238,11 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     meta = about["meta"]
     network = described_network(meta)
     load_weights(network, _under(tensors, NETWORK), str(path))
-    stream = Stream(network, Policy(**about["policy"]), meta, device=device, size=about["size"])
+    settings = {"size": about["size"], "precision": about.get("precision", "float32")}
+    stream = Stream(network, Policy(**about["policy"]), meta, device=device, **settings)
     stream.trace = None if about["trace"] is None else Trace.from_dict(about["trace"], str(path))
     stream.object_ids, stream.frame = about["object_ids"], about["frame"]
+    stream.removed = set(about.get("removed", ()))
     stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
     memory = {k: v.to(device) for k, v in _under(tensors, MEMORY).items()}
     size = (about["memory_size"][0], about["memory_size"][1])

@@ -7,6 +7,7 @@ from typing import Any
 
 from stremn.data.acquire import index, layout
 from stremn.data.acquire.catalogue import Entry, find
+from stremn.data.acquire.checksum import digests
 from stremn.data.acquire.get import there
 from stremn.data.acquire.places import Places, read_json, write_json
 from stremn.errors import InputError
@@ -60,6 +61,26 @@ def prepare(
         "sha256": digest,
         "faults": len(faults),
     }
+
+
+def describe(name: str, root: Path, path: str | None) -> tuple[Path, Record]:
+    """A dataset of one's own that the catalogue does not have: a folder, or a file. Returns as ``prepare`` does.
+
+    Raises InputError when no path is given, or nothing is there.
+    """
+    if path is None:
+        raise InputError(
+            f"expected a path for the dataset {name!r}, which the catalogue does not have: add one"
+        )
+    place = root / path
+    if place.is_file():
+        size, digest, count = place.stat().st_size, digests(place)["sha256"], 1
+    elif place.is_dir():
+        items = index.build(place)
+        size, digest, count = sum(item.size for item in items), index.content_hash(items), len(items)
+    else:
+        raise InputError(f"expected the dataset {name!r} at {place}, found nothing: check the path")
+    return place, {"name": name, "path": path, "files": count, "bytes": size, "sha256": digest, "faults": 0}
 
 
 def write_records(records: list[Record], out: Path) -> Path:

@@ -5,6 +5,7 @@
 (an image and its mask a line).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ def open_davis(
     resolution: str = "480p",
     cache: bool = False,
     limit: int | None = None,
+    only: Sequence[str] | None = None,
+    without: Sequence[str] = (),
 ) -> ListedClips:
     """Clips of a split of DAVIS.
 
@@ -34,6 +37,7 @@ def open_davis(
             2017: palette masks, id = palette index, 255 void.
         cache: keep decoded clips in memory.
         limit: only the first sequences of the list.
+        only, without: only these sequences of the list, or all but these: to hold some out for validation.
 
     Every frame has a mask, but for the splits ``FIRST_ONLY``, where the first has one. Raises InputError,
     naming the path, when a list, a sequence, a frame or a mask is missing.
@@ -45,7 +49,14 @@ def open_davis(
             raise InputError(
                 f"expected the folder {folder} of DAVIS, found none: give the root that holds it"
             )
-    names = _sequences(root, split, year, resolution)[:limit]
+    listed = _sequences(root, split, year, resolution)
+    strange = [name for name in (*(only or ()), *without) if name not in listed]
+    if strange:
+        raise InputError(
+            f"expected sequences of DAVIS {split}, found {strange[0]!r}: correct only or without"
+        )
+    chosen = [name for name in listed if name not in without and (only is None or name in only)]
+    names = chosen[:limit]
     first_only = split in FIRST_ONLY
     files = {
         name: pair_up(image_files(images, name), masks / name, lambda t, _: t == 0 or not first_only)

@@ -7,7 +7,7 @@ class App {
     this.run = 0;
     this.beside = null;
     this.pixel = null;
-    this.shows = { mask: true, truth: false, heat: true, whole: false };
+    this.shows = { mask: true, truth: false, heat: true, whole: false, own: false };
     this.runs = [];
     this.details = new Map();
     this.thumbs = new Cache(600);
@@ -56,6 +56,7 @@ class App {
         this.where, this.speed, toggle("mask", "mask", "objects in colour"), this.truthToggle,
         toggle("heat", "heat", "attention of the clicked pixel over the kept frames"),
         toggle("whole", "whole object", "attention averaged over the object under the pixel (STM Fig. 5)"),
+        toggle("own", "own scale", "the brightest place of each slot, however little of the read it has; else one scale for all"),
         el("button", { type: "button", title: "no pixel: read mass of the whole frame again", onclick: () => this.pick(null) }, "clear pixel"),
         this.scaleBar),
       el("div", { class: "main" },
@@ -256,9 +257,9 @@ class App {
     if (!heat) return;
     const stops = [0, 64, 128, 192, 255].map((n) => `rgb(${this.map.slice(3 * n, 3 * n + 3).join(",")})`);
     const top = Number(this.slots.grid.dataset.top || 0);
+    const most = this.shows.own ? " the slot's most" : ` ${percent(top)}`;
     this.scaleBar.replaceChildren("attention of a position: 0 ",
-      el("i", { style: `background:linear-gradient(90deg,${stops.join(",")})` }), ` ${percent(top)}`
-      + (heat.positions > 1 ? ` (mean of ${heat.positions} positions)` : ""));
+      el("i", { style: `background:linear-gradient(90deg,${stops.join(",")})` }), most + (heat.positions > 1 ? ` (mean of ${heat.positions} positions)` : ""));
   }
 
   play() {

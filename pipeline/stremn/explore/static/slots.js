@@ -53,6 +53,7 @@ class Slots {
     const top = part.heat ? part.heat.maps.reduce((most, v) => Math.max(most, v), 0) : 0;
     slots.forEach((slot, n) => this.fill(this.card(n), run, slot, part.heat, top));
     this.grid.dataset.top = top;
+    this.grid.dataset.heat = part.heat ? part.heat.share.map((v) => v.toFixed(6)).join(" ") : "";
   }
 
   fill(card, run, slot, heat, top) {
@@ -89,7 +90,8 @@ class Slots {
     const [, h, w] = heat.size;
     const cells = heat.maps.subarray(at * h * w, (at + 1) * h * w);
     const [left, up, across, down] = heat.window;
-    const layer = heatLayer(cells, w, h, top, this.app.map);
+    const most = this.app.shows.own ? cells.reduce((a, b) => Math.max(a, b), 0) : top;
+    const layer = heatLayer(cells, w, h, most, this.app.map);
     context.fillStyle = "rgba(0,0,0,0.45)";
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = true;
@@ -105,7 +107,7 @@ function heatLayer(cells, width, height, top, map) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let i = 0; i < cells.length; i++) {
-    const value = top > 0 ? Math.sqrt(cells[i] / top) : 0;
+    const value = top > 0 ? (cells[i] / top) ** 0.4 : 0;
     const c = 3 * Math.round(255 * value);
     image.data.set([map[c], map[c + 1], map[c + 2], Math.round(235 * Math.min(1, 1.6 * value))], 4 * i);
   }

@@ -1,0 +1,109 @@
+"""A part of a video, and the picture of a camera: two more kinds of ``Frames``."""
+
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from stremn.data.clips import Pixels
+from stremn.data.video import DIGITS, FOLDER_RATE, Frames
+from stremn.errors import InputError
+
+DRIVERS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+
+
+class Excerpt(Frames):
+    """The frames ``start`` to ``stop`` − 1 of a video, under the names that they have in it.
+
+    Args:
+        frames: the whole video.
+        start: number of the first frame, from 0.
+        stop: number of the frame before which to end; None: the video's end.
+
+    Raises:
+        InputError: no frame is left, or ``stop`` lies behind the end that the video declares.
+    """
+
+    def __init__(self, frames: Frames, start: int = 0, stop: int | None = None) -> None:
+        count = frames.count
+        if count is not None and not 0 <= start < count:
+            raise InputError(
+                f"expected a first frame of 0 to {count - 1}, those of {frames.path}, found {start}: "
+                "choose another --start"
+            )
+        if stop is not None and not start < stop <= (stop if count is None else count):
+            last = "" if count is None else f" and at most {count}, the frames of {frames.path}"
+            raise InputError(
+                f"expected an end behind frame {start}{last}, found {stop}: choose another --stop"
+            )
+        self.whole, self.start, self.stop = frames, start, stop
+        self.path, self.size, self.rate = frames.path, frames.size, frames.rate
+        end = count if stop is None else stop
+        self.count = None if end is None else end - start
+
+    def _read(self) -> Iterator[tuple[str, Pixels]]:
+        for number, (name, frame) in enumerate(self.whole):
+            if number >= self.start:
+                yield name, frame
+            if self.stop is not None and number == self.stop - 1:
+                return
+
+
+class Camera(Frames):
+    """Frames of a camera, named ``00000``, ``00001``, … from when it was opened; they can be seen once.
+
+    Args:
+        name: number of the camera, or what FFmpeg's driver calls it (``/dev/video0``, a device's name).
+        driver: FFmpeg's input format; None: this system's (v4l2, AVFoundation or DirectShow).
+
+    Raises:
+        InputError: no such camera, or it gives no picture.
+    """
+
+    def __init__(self, name: str, driver: str | None = None) -> None:
+        self.path = Path(f"camera {name}")
+        driver = driver or DRIVERS.get(sys.platform, "v4l2")
+        try:
+            self._container: Any = av.open(_device(name, driver), format=driver)
+            stream = self._container.streams.video[0]
+            frames: Iterator[Any] = self._container.decode(stream)
+            self._first: Pixels = next(frames).to_ndarray(format="rgb24")
+        except (FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
+            why = str(getattr(error, "strerror", None) or error or "no picture")
+            raise InputError(
+                f"expected a camera {name} ({driver}), found: {why}; is it connected and free?"
+            ) from None
+        self.size = (self._first.shape[0], self._first.shape[1])
+        self.rate = Fraction(stream.average_rate or FOLDER_RATE).limit_denominator(1001)
+        self.count = None
+
+    def first(self) -> Pixels:
+        """The picture that the camera gave when it was opened."""
+        return self._first
+
+    def _read(self) -> Iterator[tuple[str, Pixels]]:
+        yield f"{0:0{DIGITS}d}", self._first
+        frames: Iterator[Any] = self._container.decode(video=0)
+        number = 1
+        while True:
+            try:
+                frame = next(frames)
+            except StopIteration:
+                return
+            except (FFmpegError, OSError) as error:
+                raise InputError(
+                    f"expected frame {number} of {self.path}, found: {error}; is it still connected?"
+                ) from None
+            yield f"{number:0{DIGITS}d}", frame.to_ndarray(format="rgb24")
+            number += 1
+
+
+def _device(name: str, driver: str) -> str:
+    """What FFmpeg opens for a camera's number or name."""
+    if driver == "v4l2":
+        return f"/dev/video{name}" if name.isdecimal() else name
+    return f"video={name}" if driver == "dshow" else name

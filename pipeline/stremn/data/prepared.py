@@ -1,0 +1,99 @@
+"""What the data stage left: generated files, or the name of a dataset that is used where it lies."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stremn import paths
+from stremn.data.clips import ClipFolder
+from stremn.data.datasets import open_clips, open_images
+from stremn.data.files import replacing
+from stremn.data.images import StaticFolder
+from stremn.errors import InputError
+from stremn.settings import Settings
+
+SOURCE = "source.json"
+
+
+class Source(Settings):
+    """A dataset in its official layout, used in place and never copied.
+
+    Attributes:
+        dataset: entry of ``data.datasets.DATASETS``.
+        path: where it lies, below the repository's root or absolute; None: where ``stremn data get`` puts it.
+        split: of the dataset; None: its default.
+        options: of its opener, see ``data.datasets``.
+    """
+
+    dataset: str
+    path: str | None = None
+    split: str | None = None
+    options: dict[str, Any] = {}
+
+
+def write_source(place: Path, source: Source, folder: Path) -> None:
+    """Note at ``place`` that the data are those of ``source``, which lies in ``folder``."""
+    place.mkdir(parents=True, exist_ok=True)
+    form = {**source.model_dump(include={"dataset", "split", "options"}), "folder": str(folder)}
+    with replacing(place / SOURCE) as scratch:
+        scratch.write_text(json.dumps(form, indent=1), encoding="utf-8")
+
+
+def read_source(place: Path) -> tuple[str, Path, str | None, dict[str, Any]] | None:
+    """Name, folder, split and options of the dataset noted at a place; None: the files are there themselves.
+
+    A folder noted as a relative path is below the repository's root.
+    """
+    path = place / SOURCE
+    if not path.is_file():
+        return None
+    try:
+        form = json.loads(path.read_text(encoding="utf-8"))
+        folder = paths.find_root(place) / form["folder"]
+        return str(form["dataset"]), folder, form["split"], dict(form["options"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"expected a dataset noted in {path}, found {error!r}: run the data stage again"
+        ) from error
+
+
+def clips(place: Path) -> ClipFolder:
+    """Annotated clips at a place of the data stage's output."""
+    noted = read_source(place)
+    if noted is None:
+        return ClipFolder(place)
+    name, folder, split, options = noted
+    return open_clips(name, folder, split, **options)
+
+
+class JoinedImages(StaticFolder):
+    """Several sets of images with masks as one, the first set first."""
+
+    def __init__(self, parts: Sequence[StaticFolder]) -> None:
+        self.parts = parts
+        self.names = [name for part in parts for name in part.names]
+        self._ends = list(accumulate(len(part) for part in parts))
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 (H, W, 3) and mask uint8 (H, W)."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        at = bisect_right(self._ends, index)
+        return self.parts[at][index - (self._ends[at - 1] if at else 0)]
+
+
+def images(place: Path) -> StaticFolder:
+    """Images with masks at a place of the data stage's output: generated, one dataset, or several joined."""
+    several = sorted(path.parent for path in place.glob(f"*/{SOURCE}"))
+    if several:
+        return JoinedImages([images(part) for part in several])
+    noted = read_source(place)
+    if noted is None:
+        return StaticFolder(place)
+    name, folder, split, options = noted
+    return open_images(name, folder, split, **options)

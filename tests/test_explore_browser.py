@@ -1,0 +1,278 @@
+"""The explorer in a browser: as a page and in JupyterLab. Skipped where there is no browser."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import nbformat
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+LOCAL = {"127.0.0.1", "localhost", ""}
+WAIT = 90_000  # milliseconds; a busy machine is slow to start a kernel
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
+
+
+class Watched:
+    """A browser page that remembers what went wrong, and what it asked other machines for."""
+
+    def __init__(self, page: "sync_api.Page") -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.outside: list[str] = []
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self._seen(request.url))
+        page.on("websocket", lambda socket: self._seen(socket.url))
+
+    def _seen(self, url: str) -> None:
+        if (urlparse(url).hostname or "") not in LOCAL:
+            self.outside.append(url)
+
+    def explorer(self) -> "sync_api.Locator":
+        self.page.wait_for_selector(".stremn-explorer[data-ready=true]", timeout=WAIT)
+        return self.page.locator(".stremn-explorer")
+
+    def until(self, condition: str) -> None:
+        """Wait for a JavaScript condition on the explorer's element ``e``."""
+        self.page.wait_for_function(
+            f"(() => {{ const e = document.querySelector('.stremn-explorer'); return {condition}; }})()",
+            timeout=WAIT,
+        )
+
+    def picture(self, selector: str = ".stage-canvas") -> str:
+        """What a canvas shows, as data."""
+        return str(self.page.locator(selector).first.evaluate("c => c.toDataURL()"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+def _started(command: list[str], folder: Path, pattern: str) -> tuple[subprocess.Popen[str], str]:
+    """A server, and the address that it prints."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    log = folder / "server.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+    for _ in range(WAIT // 200):
+        found = re.search(pattern, log.read_text())
+        if found:
+            return server, found.group()
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.2)
+    os.killpg(server.pid, signal.SIGKILL)
+    raise AssertionError(f"no address in {log.read_text()}")
+
+
+def _stopped(server: subprocess.Popen[str]) -> None:
+    os.killpg(server.pid, signal.SIGINT)
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page of ``stremn explore``, of the generated clip."""
+    command = [sys.executable, "-m", "stremn.cli", "explore", "--no-browser", "--slots", "4"]
+    server, url = _started(command, tmp_path_factory.mktemp("page"), r"http://\S+token=\w+")
+    yield url
+    _stopped(server)
+
+
+@pytest.fixture(scope="module")
+def opened(browser: "sync_api.Browser", address: str) -> Iterator[Watched]:
+    """The page with the original run done; the tests go on from each other's state."""
+    page = browser.new_page(viewport={"width": 1360, "height": 1100})
+    watched = Watched(page)
+    page.goto(address)
+    watched.explorer()
+    watched.until("e.querySelector('.status').textContent.includes('done')")
+    yield watched
+    page.close()
+
+
+def test_the_page_needs_its_token(browser: "sync_api.Browser", address: str) -> None:
+    page = browser.new_page()
+    page.goto(address.split("?")[0])
+    page.wait_for_timeout(500)
+    assert page.locator(".stremn-explorer").count() == 0
+    assert "token" in page.content().lower() or "login" in page.url
+    page.close()
+    assert urlparse(address).hostname == "127.0.0.1"
+
+
+def test_scrub_and_step(opened: Watched) -> None:
+    canvas = opened.page.locator(".timeline-canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    opened.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 60)
+    opened.until("Number(e.dataset.shown) > 20")
+    before = int(opened.explorer().get_attribute("data-shown") or 0)
+    canvas.focus()
+    opened.page.keyboard.press("ArrowRight")
+    opened.until(f"e.dataset.shown == '{before + 1}'")
+    opened.page.keyboard.press("ArrowLeft")
+    opened.until(f"e.dataset.shown == '{before}'")
+    assert opened.page.locator(".slot").count() == 4
+    assert opened.page.locator(".slot.next").count() == 1
+    assert canvas.get_attribute("aria-valuenow") == str(before)
+
+
+def test_play_and_pause(opened: Watched) -> None:
+    before = int(opened.explorer().get_attribute("data-shown") or 0)
+    opened.page.locator(".timeline-canvas").focus()
+    opened.page.keyboard.press("Space")
+    opened.until(f"Number(e.dataset.shown) >= {before + 2}")
+    opened.page.get_by_label("pause").click()
+    opened.page.wait_for_timeout(600)
+    stopped = opened.explorer().get_attribute("data-shown")
+    opened.page.wait_for_timeout(500)
+    assert opened.explorer().get_attribute("data-shown") == stopped
+
+
+def test_a_click_changes_the_heat_maps(opened: Watched) -> None:
+    plain = opened.picture(".slot-canvas")
+    box = opened.page.locator(".stage-canvas").first.bounding_box()
+    assert box is not None
+    seen = {plain}
+    shares = set()
+    for x, y in ((0.3, 0.3), (0.7, 0.6)):
+        opened.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        pixel = f"{int(x * 192)},{int(y * 192)}"
+        opened.until(f"e.dataset.pixel === '{pixel}'")
+        seen.add(opened.picture(".slot-canvas"))
+        shares.add(opened.page.locator(".slot-grid").first.get_attribute("data-heat"))
+    assert len(seen) == 3 and len(shares) == 2
+    for share in shares:
+        assert sum(map(float, str(share).split())) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_what_if_changes_masks_and_j(opened: Watched) -> None:
+    opened.page.locator(".timeline-canvas").focus()
+    opened.page.keyboard.press("Home")
+    opened.until("e.dataset.shown == '0'")
+    for _ in range(3):
+        opened.page.keyboard.press("ArrowRight")
+    opened.until("e.dataset.shown == '3'")
+    opened.page.get_by_label("rule from here on").select_option("first")
+    opened.page.locator("[data-do=rule]").click()
+    opened.until("e.querySelector('.status').textContent.includes('First frame only from frame 3: done')")
+    opened.page.locator(".timeline-canvas").focus()
+    opened.page.keyboard.press("End")
+    opened.until("e.dataset.shown == '59'")
+    opened.until("e.querySelectorAll('.result')[0].textContent.includes('difference')")
+    assert opened.picture(".side .stage-canvas") != opened.picture(".beside .stage-canvas")
+    text = opened.page.locator(".result").first.text_content() or ""
+    one, other = re.findall(r"(\d\.\d+) \(", text)
+    assert one != other
+    assert opened.page.locator(".beside .slot").count() == 1
+
+
+def test_a_race_of_all_rules(opened: Watched) -> None:
+    opened.page.get_by_role("tab", name="Race").click()
+    opened.page.locator("[data-do=race]").click()
+    opened.until("e.querySelectorAll('tbody tr').length >= 10")
+    opened.page.get_by_role("button", name="stop").click()
+    opened.until("e.querySelector('tbody td.num').textContent !== '–'")
+
+
+def test_a_drawn_mask_is_segmented(opened: Watched) -> None:
+    page = opened.page
+    page.get_by_role("tab", name="Draw a mask").click()
+    page.locator(".timeline-canvas").focus()
+    page.keyboard.press("Home")
+    opened.until("e.dataset.shown == '0'")
+    canvas = page.locator(".draw-canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y, side = box["x"], box["y"], box["width"]
+    empty = opened.picture(".draw-canvas")
+    page.mouse.move(x + 0.4 * side, y + 0.4 * side)
+    page.mouse.down()
+    page.mouse.move(x + 0.6 * side, y + 0.45 * side, steps=4)
+    page.mouse.up()
+    brushed = opened.picture(".draw-canvas")
+    page.locator("[data-tool=polygon]").click()
+    page.get_by_label("object to draw").fill("2")
+    for dx, dy in ((0.1, 0.1), (0.3, 0.1), (0.2, 0.3), (0.1, 0.1)):
+        page.mouse.click(x + dx * side, y + dy * side)
+    drawn = opened.picture(".draw-canvas")
+    page.locator("[data-tool=fill]").click()
+    page.get_by_label("object to draw").fill("3")
+    page.mouse.click(x + 0.9 * side, y + 0.9 * side)
+    filled = opened.picture(".draw-canvas")
+    page.locator("[data-do=undo]").click()
+    assert opened.picture(".draw-canvas") == drawn
+    assert len({empty, brushed, drawn, filled}) == 4
+    page.locator("[data-do=segment]").click()
+    opened.until("e.querySelector('.status').textContent.includes('drawn mask 1: done')")
+    page.locator(".timeline-canvas").focus()
+    page.keyboard.press("ArrowRight")
+    opened.until("e.dataset.shown == '1'")
+    assert "drawn mask 1" in (page.locator(".stage figcaption").first.text_content() or "")
+
+
+def test_nothing_went_wrong_and_nothing_left_the_machine(opened: Watched) -> None:
+    """The last of the page's tests: it looks at what all of them did."""
+    assert opened.errors == []
+    assert opened.outside == []
+
+
+def test_the_same_notebook_in_jupyterlab(browser: "sync_api.Browser", root: Path, tmp_path: Path) -> None:
+    book = nbformat.read(root / "notebooks" / "explore" / "memory.ipynb", 4)
+    nbformat.write(book, tmp_path / "memory.ipynb")
+    settings = ["--IdentityProvider.token=t0ken", "--ServerApp.ip=127.0.0.1", "--no-browser", "--allow-root",
+                f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+                "--LabApp.extension_manager=readonly"]  # fmt: skip
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-m", "jupyterlab", *settings]
+    server, url = _started(command, tmp_path, r"http://127\.0\.0\.1:\d+/lab")
+    page = browser.new_page(viewport={"width": 1500, "height": 1100})
+    watched = Watched(page)
+    try:
+        page.goto(f"{url}/tree/memory.ipynb?token=t0ken&reset")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=WAIT)
+        page.wait_for_selector("[data-status=idle]", timeout=WAIT)
+        page.get_by_role("menuitem", name="Run").first.click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        explorer = watched.explorer()
+        explorer.scroll_into_view_if_needed()
+        watched.until("e.querySelector('.status').textContent.includes('done')")
+        page.locator(".timeline-canvas").focus()
+        page.keyboard.press("End")
+        watched.until("e.dataset.shown == '59'")
+        page.locator(".stage-canvas").first.click(position={"x": 60, "y": 60})
+        watched.until("e.dataset.pixel !== ''")
+        assert page.locator(".slot").count() == 6
+        assert watched.outside == []
+        assert [e for e in watched.errors if "stremn" in e.lower() or "widget" in e.lower()] == []
+    finally:
+        page.close()
+        _stopped(server)
