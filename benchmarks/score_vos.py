@@ -26,7 +26,7 @@ from stremn.evaluation.sequences import score_sequence
 from stremn.evaluation.vos import score_folder
 
 OFFICIAL = 190.0  # frames/s
-PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
+PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, *[64] * (3 * 252)]  # 256 colours, as in DAVIS
 
 
 def blobs(frames: int, objects: int, seed: int, shape: tuple[int, int] = (480, 854)) -> np.ndarray:

@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -175,25 +173,6 @@ def test_size_is_the_checkpoints_and_never_above_the_frames(place: Path) -> None
     assert working_size(source, {"default_size": 32}) == 32
     assert working_size(source, {"default_size": 32}, 36) == 36
     assert working_size(source, {}, 999) == HEIGHT
-
-
-def test_interrupt_leaves_nothing(place: Path, weights: Path) -> None:
-    with VideoWriter(place / "long.mp4") as video:
-        for _ in range(60):
-            for frame in frames():
-                video.write(frame)
-    arguments = [sys.executable, "-m", "stremn.cli", *segment(place, weights, video="long.mp4")]
-    before = set(place.iterdir())
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
-    deadline = time.monotonic() + 120
-    while not list(place.glob(".out.*/masks/*")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"Traceback" not in error
-    assert set(place.iterdir()) == before
 
 
 def test_predict_writes_frames_and_a_strip(

@@ -100,7 +100,7 @@ def test_boundary_by_hand() -> None:
     packer = Packer(4, 5, 1)
     packer.masks_2HW[:] = mask
     packed = packer.pack()
-    assert packed and count(boundary(*packed)) == [5, 5]  # (1,2) (1,3) (1,4) (2,2) (3,2)
+    assert packed and count(boundary(packed)) == [5, 5]  # (1,2) (1,3) (1,4) (2,2) (3,2)
     assert plain_boundary(mask[0]).sum() == 5
 
 

@@ -5,6 +5,7 @@ One run per stage. The notebook runs in a process of its own and finds its run b
 
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from stremn.paths import store_root
 
 RUN, URI = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"
 BATCH = 500  # metrics per call
+PARAMETERS = 100  # per call, MLflow's limit
 PAUSE = 10.0  # seconds between calls, at most, while numbers come in
 
 
@@ -45,8 +47,9 @@ def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> 
     experiment = found.experiment_id if found else client.create_experiment(profile, artifacts)
     active = client.create_run(experiment, run_name=stage, tags={"stage": stage, "profile": profile})
     run_id = str(active.info.run_id)
-    flat = {key: str(value)[:500] for key, value in _flat(parameters).items()}
-    mlflow.MlflowClient().log_batch(run_id, params=[mlflow.entities.Param(k, v) for k, v in flat.items()])
+    flat = [mlflow.entities.Param(_name(k), str(v)[:500]) for k, v in _flat(parameters).items()]
+    for start in range(0, len(flat), PARAMETERS):
+        client.log_batch(run_id, params=flat[start : start + PARAMETERS])
     before = {name: os.environ.get(name) for name in (RUN, URI)}
     os.environ[RUN], os.environ[URI] = run_id, store(root)
     try:
@@ -78,7 +81,7 @@ class Logger:
         """Queue numbers; None and not-a-number are left out (MLflow has no null)."""
         for key, value in values.items():
             if isinstance(value, (int, float)) and math.isfinite(value):
-                self._waiting.append((key.replace("&", "and").replace("@", "_"), float(value), step))
+                self._waiting.append((_name(key), float(value), step))
         if len(self._waiting) >= BATCH or time.monotonic() - self._sent > PAUSE:
             self.flush()
 
@@ -103,11 +106,18 @@ class Logger:
     def tag(self, key: str, value: object) -> None:
         """A tag, as text."""
         if self.run_id is not None:
-            _mlflow().MlflowClient().set_tag(self.run_id, key, str(value))
+            _mlflow().MlflowClient().set_tag(self.run_id, _name(key), str(value))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _name(key: str) -> str:
+    """A name that MLflow accepts."""
+    return re.sub(r"[^\w\-. :/]", "_", key.replace("&", "and"))
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``plan.steps`` for a table in the table; what lies deeper stays one text."""
     out: dict[str, Any] = {}
     for key, value in values.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        inner = value if isinstance(value, Mapping) else {}
+        out |= {f"{key}.{name}": part for name, part in inner.items()} or {key: value}
     return out

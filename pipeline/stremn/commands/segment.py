@@ -51,7 +51,7 @@ def segment(
     if not masks:
         raise InputError("expected a mask of the first frame, found none: add --mask FIRST.png")
     kinds, removed = chosen(write), removals(remove)
-    whole = open_frames(video) if camera is None else Camera(camera)
+    whole = Camera(camera) if camera is not None else open_frames(str(video))
     frames = Excerpt(whole, start, stop)
     given = read_given(mask_files(masks, whole, start), removed, frames, objects=objects)
 

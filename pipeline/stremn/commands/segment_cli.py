@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
 from stremn.errors import InputError
 
@@ -14,7 +13,7 @@ ASKED = 130  # exit code after Ctrl-C
 
 Video = Annotated[
     Path | None,
-    typer.Argument(metavar="[VIDEO_OR_FOLDER]", help="A video file, or a folder of images in natural order."),
+    typer.Argument(metavar="VIDEO_OR_FOLDER", help="A video file, or a folder of images in natural order."),
 ]
 Masks = Annotated[
     list[str] | None,
@@ -194,11 +193,8 @@ def segment(
 
 def _only(context: typer.Context, allowed: set[str], option: str) -> None:
     """Refuse what does not go with an option."""
-    given = [
-        name
-        for name in context.params
-        if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
-    ]
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     wrong = [name.replace("_", "-") for name in given if name not in allowed]
     if wrong:
         raise InputError(

@@ -156,7 +156,7 @@ def _mask(mask: str | Path | Pixels, frames: Frames, frame: int) -> Pixels:
 def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> None:
     there: set[int] = set()
     for frame in sorted({*masks, *removed}):
-        for number in removed.get(frame, ()):
+        for number in sorted(set(removed.get(frame, ()))):
             if number not in there:
                 known = ", ".join(map(str, sorted(there))) or "none"
                 raise InputError(

@@ -7,16 +7,30 @@ they occupy together, and at the end of every row empty words, so that a shift n
 
 from functools import lru_cache
 from math import isqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
 WORD = 64
+_SPARE = 5  # arrays that boundary and dilate need
+
+
+class Packed(NamedTuple):
+    """Two masks of one frame.
+
+    words_2YX: their window. inner_X: the bits of all columns but the frame's last. spare: arrays of the
+    same size (5, 2, Y, X) to compute in.
+    """
+
+    words_2YX: Words
+    inner_X: Words
+    spare: Words
 
 
 class Packer:
-    """Packs two masks of one frame into words; its buffers serve every frame of one size.
+    """Packs two masks of one frame into words; its memory serves every frame of one size.
 
     height, width: of the frame. radius: how far, in pixels, the masks will be dilated.
     """
@@ -26,6 +40,7 @@ class Packer:
         self.guard = -(-max(radius, 1) // WORD)
         words = -(-width // WORD)
         self._masks = np.zeros((2, height, words * WORD), bool)
+        self._memory = np.zeros((1 + _SPARE) * 2 * height * (words + self.guard), np.uint64)
         row = np.zeros(words * WORD, bool)
         row[: width - 1] = True
         self._inner = _pack(row)
@@ -35,28 +50,30 @@ class Packer:
         """The two masks of the frame, to be filled in before :meth:`pack`."""
         return self._masks[:, :, : self.width]
 
-    def pack(self) -> tuple[Words, Words] | None:
-        """The window ``words_2YX`` of the masks, and ``inner_X``: the bits of all columns but the frame's last.
+    def pack(self) -> Packed | None:
+        """The masks in words, valid until the next call; None where both are empty.
 
-        None where both masks are empty. The window begins one pixel before the masks and ends one row after
-        them, as far as the frame has these.
+        The window begins one pixel before the masks and ends one row after them, as far as the frame has
+        these.
         """
         packed = _pack(self._masks)
         either = packed[0] | packed[1]
         rows = np.flatnonzero(np.bitwise_or.reduce(either, axis=1))
         if not len(rows):
             return None
-        column_words = np.bitwise_or.reduce(either, axis=0)
-        used = np.flatnonzero(column_words)
+        occupied = np.bitwise_or.reduce(either, axis=0)
+        columns = np.flatnonzero(occupied)
         top, bottom = max(int(rows[0]) - 1, 0), min(int(rows[-1]) + 2, self.height)
-        left, right = int(used[0]), int(used[-1]) + 1
-        if left and int(column_words[left]) & 1:
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        if left and int(occupied[left]) & 1:
             left -= 1
-        words = np.zeros((2, bottom - top, right - left + self.guard), np.uint64)
+        shape = (1 + _SPARE, 2, bottom - top, right - left + self.guard)
+        words, *_ = memory = self._memory[: np.prod(shape)].reshape(shape)
         words[:, :, : right - left] = packed[:, top:bottom, left:right]
-        inner = np.zeros(words.shape[2], np.uint64)
+        words[:, :, right - left :] = 0
+        inner = np.zeros(shape[-1], np.uint64)
         inner[: right - left] = self._inner[left:right]
-        return words, inner
+        return Packed(words, inner, memory[1:])
 
 
 def count(words: Words) -> list[int]:
@@ -64,36 +81,38 @@ def count(words: Words) -> list[int]:
     return np.bitwise_count(words).sum(axis=(1, 2), dtype=np.int64).tolist()
 
 
-def boundary(words_2YX: Words, inner_X: Words) -> Words:
-    """One-pixel boundaries: pixels that differ from their right, lower or lower-right neighbour.
+def boundary(pair: Packed) -> Words:
+    """One-pixel boundaries: pixels that differ from their right, lower or lower-right neighbour; (2, Y, X).
 
     The last row looks only to the right, the last column only downwards, the last corner nowhere
-    (DAVIS 2017 evaluation, ``seg2bmap``). Arguments: as :meth:`Packer.pack` returns them.
+    (DAVIS 2017 evaluation, ``seg2bmap``). They lie in the first spare array.
     """
-    right = _shift_down(words_2YX, 1, np.empty((2, *words_2YX.shape), np.uint64))
-    edge = words_2YX ^ right
-    edge[:, :-1] |= words_2YX[:, :-1] ^ right[:, 1:]
-    edge &= inner_X
-    edge[:, :-1] |= words_2YX[:, :-1] ^ words_2YX[:, 1:]
-    return edge
+    words, (edges, right, other, *_) = pair.words_2YX, pair.spare
+    _shift_down(words, 1, right, other)
+    np.bitwise_xor(words, right, out=edges)
+    edges[:, :-1] |= np.bitwise_xor(words[:, :-1], right[:, 1:], out=other[:, :-1])
+    edges &= pair.inner_X
+    edges[:, :-1] |= np.bitwise_xor(words[:, :-1], words[:, 1:], out=other[:, :-1])
+    return edges
 
 
-def dilate(words_2YX: Words, radius: int) -> Words:
+def dilate(words_2YX: Words, radius: int, spare: Words) -> Words:
     """Every pixel within ``radius`` (Euclidean, inclusive) of a pixel of the mask, for each mask.
 
     The disk is the union of its rows, and a row is a run of neighbouring copies of the mask; runs only
     grow from the disk's outer rows to its middle, so each is made from the one before. What lies outside
-    the frame, in the empty words at the end of a row, has no meaning.
+    the frame, in the empty words at the end of a row, has no meaning. spare: four arrays of the size of
+    the masks; the result is the first of them.
     """
-    dilated, run, length, centred = words_2YX.copy(), words_2YX.copy(), 1, words_2YX
-    scratch = np.empty((2, *words_2YX.shape), np.uint64)
+    dilated, run, moved, other = spare
+    dilated[:], run[:], length, centred = words_2YX, words_2YX, 1, words_2YX
     for dy, half in _disk_rows(radius):
         if length < 2 * half + 1:
             while length < 2 * half + 1:
                 step = min(length, 2 * half + 1 - length)
-                run |= _shift_up(run, step, scratch)
+                run |= _shift_up(run, step, moved, other)
                 length += step
-            centred = _shift_down(run, half, scratch)
+            centred = _shift_down(run, half, moved, other)
         if not dy:
             dilated |= centred
         elif dy < dilated.shape[1]:
@@ -114,27 +133,25 @@ def _pack(masks: NDArray[np.bool_]) -> Words:
     return packed.reshape(*masks.shape[:-1], -1)
 
 
-def _shift_up(words: Words, pixels: int, scratch: Words) -> Words:
-    """Every pixel moved to the right by ``pixels``, rows running on into the next one; in ``scratch[0]``."""
-    (moved, carry), flat = scratch.reshape(2, -1), words.reshape(-1)
+def _shift_up(words: Words, pixels: int, out: Words, spare: Words) -> Words:
+    """Every pixel moved to the right by ``pixels``, rows running on into the next one."""
+    flat, moved, carry = words.reshape(-1), out.reshape(-1), spare.reshape(-1)
     skip, bits = divmod(pixels, WORD)
     end = len(flat) - skip
     moved[:skip] = 0
     np.left_shift(flat[:end], np.uint64(bits), out=moved[skip:])
     if bits:
-        np.right_shift(flat[: end - 1], np.uint64(WORD - bits), out=carry[: end - 1])
-        moved[skip + 1 :] |= carry[: end - 1]
-    return scratch[0]
+        moved[skip + 1 :] |= np.right_shift(flat[: end - 1], np.uint64(WORD - bits), out=carry[: end - 1])
+    return out
 
 
-def _shift_down(words: Words, pixels: int, scratch: Words) -> Words:
-    """Every pixel moved to the left by ``pixels``, rows running on into the one before; in ``scratch[0]``."""
-    (moved, carry), flat = scratch.reshape(2, -1), words.reshape(-1)
+def _shift_down(words: Words, pixels: int, out: Words, spare: Words) -> Words:
+    """Every pixel moved to the left by ``pixels``, rows running on into the one before."""
+    flat, moved, carry = words.reshape(-1), out.reshape(-1), spare.reshape(-1)
     skip, bits = divmod(pixels, WORD)
     end = len(flat) - skip
     moved[end:] = 0
     np.right_shift(flat[skip:], np.uint64(bits), out=moved[:end])
     if bits:
-        np.left_shift(flat[skip + 1 :], np.uint64(WORD - bits), out=carry[: end - 1])
-        moved[: end - 1] |= carry[: end - 1]
-    return scratch[0]
+        moved[: end - 1] |= np.left_shift(flat[skip + 1 :], np.uint64(WORD - bits), out=carry[: end - 1])
+    return out

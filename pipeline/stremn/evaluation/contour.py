@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from stremn.evaluation.bitmask import Packer, Words, boundary, count, dilate
+from stremn.evaluation.bitmask import Packed, Packer, boundary, count, dilate
 
 TOLERANCE = 0.008
 """Matching distance as a share of the frame's diagonal."""
@@ -29,17 +29,17 @@ def contour_accuracy(predicted: np.ndarray, truth: np.ndarray, tolerance: float 
     for pair in zip(predicted.reshape(-1, height, width), truth.reshape(-1, height, width), strict=True):
         packer.masks_2HW[:] = pair
         packed = packer.pack()
-        values.append(1.0 if packed is None else packed_accuracy(*packed, radius))
+        values.append(1.0 if packed is None else packed_accuracy(packed, radius))
     return np.array(values).reshape(truth.shape[:-2])
 
 
-def packed_accuracy(words_2YX: Words, inner_X: Words, radius: int) -> float:
-    """F of two packed masks, matched within ``radius`` pixels. Arguments: see ``bitmask.boundary``."""
-    edges = boundary(words_2YX, inner_X)
+def packed_accuracy(pair: Packed, radius: int) -> float:
+    """F of two packed masks, matched within ``radius`` pixels."""
+    edges = boundary(pair)
     first, second = count(edges)
     if not first or not second:
         return float(first == second)
-    near_first, near_second = dilate(edges, radius)
-    matched = count(np.stack([edges[0] & near_second, edges[1] & near_first]))
+    near = dilate(edges, radius, pair.spare[1:])
+    matched = count(np.bitwise_and(edges, near[::-1], out=pair.spare[-1]))
     precision, recall = matched[0] / first, matched[1] / second
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from stremn.errors import InputError
+from stremn.evaluation.bootstrap import Groups, bootstrap_interval
 from stremn.evaluation.conventions import convention
 
 Array = NDArray[Any]
@@ -108,6 +109,7 @@ class PredictionScores:
         per_clip: metric → N means over frames, for paired comparisons.
         identical_frames: predicted frames equal to the truth, whose PSNR is the ceiling.
         reasons: metric → why it is None.
+        drawn: what the bootstrap of the intervals drew again: 80 clips, 4 people, …
     """
 
     convention: str
@@ -119,6 +121,7 @@ class PredictionScores:
     per_clip: dict[str, list[float] | None]
     identical_frames: int
     reasons: dict[str, str]
+    drawn: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -132,7 +135,7 @@ def score_prediction(
     lpips: PerceptualDistance | None = None,
     *,
     lpips_reason: str = "no LPIPS network was given",
-    groups: Sequence[str] | None = None,
+    groups: Groups | Sequence[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> PredictionScores:
@@ -142,8 +145,8 @@ def score_prediction(
         predicted, truth: (N, T, H, W) or (N, T, C, H, W); truth in [0, 1].
         name: the convention.
         lpips: the perceptual distance; None gives a null LPIPS with ``lpips_reason``.
-        groups: N labels of what is drawn again as a whole (the person of a window: windows of one
-            video are not independent); by default each clip on its own.
+        groups: N labels of what is drawn again as a whole (``bootstrap.groups_of_windows``: windows of
+            one person are not independent); by default each clip on its own.
         resamples, seed: of the bootstrap.
     """
     rule = convention(name)
@@ -159,6 +162,8 @@ def score_prediction(
         distance = lpips.distance(_clipped(a, True).reshape(flat), b.reshape(flat), scaled=rule.lpips_scaled)
         values["lpips"] = distance.reshape(b.shape[:2])
     count, frames = np.asarray(truth).shape[:2]
+    labels = groups.labels if isinstance(groups, Groups) else groups
+    drawn = f"{count} clips" if labels is None else f"{len(set(labels))} groups"
     psnr = values["psnr"]
     assert psnr is not None
     clips = {key: None if v is None else v.mean(1) for key, v in values.items()}
@@ -168,38 +173,15 @@ def score_prediction(
         frames=frames,
         mean={key: None if v is None else float(v.mean()) for key, v in values.items()},
         interval={
-            key: None if v is None else bootstrap_interval(v, groups=groups, resamples=resamples, seed=seed)
+            key: None if v is None else bootstrap_interval(v, groups=labels, resamples=resamples, seed=seed)
             for key, v in clips.items()
         },
         per_frame={key: None if v is None else v.mean(0).tolist() for key, v in values.items()},
         per_clip={key: None if v is None else v.tolist() for key, v in clips.items()},
         identical_frames=int((psnr >= PSNR_CEILING).sum()),
         reasons=reasons,
+        drawn=str(groups) if isinstance(groups, Groups) else drawn,
     )
-
-
-def bootstrap_interval(
-    values: Array,
-    *,
-    groups: Sequence[str] | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile interval of the mean of ``values`` (N,), drawn again by clip or by group of clips.
-
-    Give it the differences of two systems' ``per_clip`` values for a paired comparison.
-    """
-    if groups is not None and len(groups) != len(values):
-        raise InputError(f"expected one group label for each of {len(values)} clips, found {len(groups)}")
-    index = (
-        np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    )
-    totals, sizes = np.bincount(index, weights=values), np.bincount(index)
-    draws = np.random.default_rng(seed).integers(0, len(totals), (resamples, len(totals)))
-    means = totals[draws].sum(1) / sizes[draws].sum(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def copy_last_frame(observed: Array, count: int) -> Array:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from stremn.evaluation.bootstrap import bootstrap_interval
 from stremn.evaluation.papers import PREDICTION
-from stremn.evaluation.prediction import PredictionScores, bootstrap_interval
+from stremn.evaluation.prediction import PredictionScores
 
 Difference = tuple[float, float, float]
 
@@ -26,6 +27,11 @@ def cells(scores: PredictionScores) -> dict[str, str]:
             else f"{value:.4g} [{interval[0]:.4g}, {interval[1]:.4g}]"
         )
     return found
+
+
+def note(scores: PredictionScores) -> str:
+    """What the intervals of a table are, for the head of its rows; blocks of time are of one video."""
+    return f"95 % bootstrap intervals over {scores.drawn}"
 
 
 def psnr_ahead(

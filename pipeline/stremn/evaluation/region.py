@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stremn.evaluation.bitmask import Words, count
+from stremn.evaluation.bitmask import Packed, count
 
 
 def region_similarity(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -13,8 +13,8 @@ def region_similarity(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(union == 0, 1.0, common / np.maximum(union, 1))
 
 
-def packed_similarity(words_2YX: Words) -> float:
+def packed_similarity(pair: Packed) -> float:
     """J of two packed masks, of which one at least is not empty; equal to :func:`region_similarity`."""
-    first, second = count(words_2YX)
-    (common,) = count(words_2YX[:1] & words_2YX[1:])
+    first, second = count(pair.words_2YX)
+    common = count(np.bitwise_and(*pair.words_2YX, out=pair.spare[0, 0])[None])[0]
     return common / (first + second - common)

@@ -123,7 +123,7 @@ class SequenceScorer:
         packed = self._packer.pack()
         j, f = 1.0, 1.0
         if packed is not None:
-            j, f = packed_similarity(packed[0]), packed_accuracy(*packed, self._radius)
+            j, f = packed_similarity(packed), packed_accuracy(packed, self._radius)
         self._values.setdefault(number, []).append((self._t, j, f))
 
     def _scores(self, number: int) -> ObjectScores:

@@ -1,4 +1,4 @@
-"""Stage 6: predict the test people freely with every system, and say how well and at what cost (STReMN Table 5)."""
+"""Stage 6: predict the test videos freely with every system, and say how well and at what cost (STReMN Table 5)."""
 
 import json
 import os
@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from stremn import paths
 from stremn.analysis.prediction_figures import curves_figure, prediction_strip
-from stremn.data.windows import test_windows
+from stremn.data import prepared_videos
 from stremn.errors import InputError
+from stremn.evaluation.bootstrap import Groups, groups_of_windows
 from stremn.evaluation.lpips import load_lpips
 from stremn.evaluation.prediction import PredictionScores, copy_last_frame, score_prediction
-from stremn.evaluation.prediction_tables import Difference, cells, label, psnr_ahead
+from stremn.evaluation.prediction_tables import Difference, cells, label, note, psnr_ahead
 from stremn.memory import make_policy
 from stremn.models.checkpoints import described_network, load_model, load_weights
 from stremn.models.prediction import PredictionNetwork, as_predictor
@@ -55,7 +56,7 @@ class Parameters(Settings):
         observed: frames given.
         predicted: frames to predict, any number.
         slots: K, of the systems with slots.
-        stride: frames between the starts of two test windows of a video.
+        stride: frames between the starts of two test windows of a video, or that for each action.
         conventions: entries of ``evaluation.conventions``; the comparison and the curves use the first one.
         batch: windows side by side.
         show: windows whose frames are drawn.
@@ -68,7 +69,7 @@ class Parameters(Settings):
     observed: int = 10
     predicted: int = 20
     slots: int = 5
-    stride: int = 10
+    stride: int | dict[str, int] = 10
     conventions: list[str] = ["predrnn", "mim", "openstl"]
     batch: int = 16
     show: int = 3
@@ -82,8 +83,8 @@ class Predicted:
 
     Attributes:
         names: of the N windows.
-        frames: the windows, (N, T, 1, H, W).
-        systems: name → predictions (N, P, 1, H, W); the reference is the first.
+        frames: the windows, (N, T, C, H, W).
+        systems: name → predictions (N, P, C, H, W); the reference is the first.
         costs: name → ``parameters`` and ``milliseconds`` per predicted frame, where a network computes.
     """
 
@@ -93,9 +94,9 @@ class Predicted:
     costs: dict[str, dict[str, float]]
 
     @property
-    def people(self) -> list[str]:
-        """The person of each window; windows of one person are not independent."""
-        return [name.split("_")[0] for name in self.names]
+    def groups(self) -> Groups:
+        """What the bootstrap draws as a whole: people, videos, or blocks of time of one long video."""
+        return groups_of_windows(self.names, self.frames.shape[1])
 
 
 def networks(stage: Stage[Parameters]) -> dict[str, PredictionNetwork]:
@@ -115,8 +116,9 @@ def networks(stage: Stage[Parameters]) -> dict[str, PredictionNetwork]:
 def predict(stage: Stage[Parameters]) -> Predicted:
     """Predict every test window with every system, and time it."""
     p = stage.parameters
-    windows = test_windows(stage.inputs("data") / "walkers" / "test", p.observed + p.predicted, p.stride)
-    frames = np.stack([window for _, window in windows])
+    place = stage.inputs("data") / "walkers" / "test"
+    found = prepared_videos.windows(place, p.observed + p.predicted, p.stride)
+    names, frames = [name for name, _ in found], np.stack([window for _, window in found])
     policy = make_policy("learned", slots=p.slots)
     systems, costs = {}, {}
     for name, model in networks(stage).items():
@@ -130,17 +132,17 @@ def predict(stage: Stage[Parameters]) -> Predicted:
             ),
         }
     systems[COPY] = copy_last_frame(frames[:, : p.observed], p.predicted)
-    return Predicted([name for name, _ in windows], frames, systems, costs)
+    return Predicted(names, frames, systems, costs)
 
 
 def score(stage: Stage[Parameters], made: Predicted) -> Scores:
-    """Every convention's metrics of every system; the bootstrap draws whole people, not windows."""
+    """Every convention's metrics of every system; the bootstrap draws whole people, videos or blocks of time."""
     p, truth = stage.parameters, made.frames[:, stage.parameters.observed :]
     lpips, reason = load_lpips(from_environment=os.environ.get(ALEXNET), device=p.device)
     scores = {
         convention: {
             name: score_prediction(
-                predicted, truth, convention, lpips, lpips_reason=reason, groups=made.people, seed=p.seed
+                predicted, truth, convention, lpips, lpips_reason=reason, groups=made.groups, seed=p.seed
             )
             for name, predicted in made.systems.items()
         }
@@ -167,7 +169,8 @@ def comparison(stage: Stage[Parameters], made: Predicted, scores: Scores) -> pd.
     """One row a system: parameters, time per predicted frame, the first convention's metrics with intervals."""
     p, ahead = stage.parameters, _ahead(stage, made, scores)
     rows: dict[str, dict[str, str]] = {}
-    for system, one in scores[p.conventions[0]].items():
+    first = scores[p.conventions[0]]
+    for system, one in first.items():
         cost, difference = made.costs.get(system), ahead.get(system)
         rows[label(system)] = {
             "parameters": f"{cost['parameters']:.0f}" if cost else "0",
@@ -175,7 +178,7 @@ def comparison(stage: Stage[Parameters], made: Predicted, scores: Scores) -> pd.
             **cells(one),
             f"PSNR ahead of {label(p.reference)}": _signed(difference) if difference else "–",
         }
-    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(note(first[p.reference]))
     stage.table("comparison", frame)
     return frame
 
@@ -183,7 +186,8 @@ def comparison(stage: Stage[Parameters], made: Predicted, scores: Scores) -> pd.
 def table(stage: Stage[Parameters], scores: Scores) -> pd.DataFrame:
     """One row per convention and system, with intervals; what could not be computed says why."""
     rows = {(c, label(system)): cells(one) for c, by in scores.items() for system, one in by.items()}
-    frame = pd.DataFrame.from_dict(rows, orient="index")
+    first = next(iter(next(iter(scores.values())).values()))
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["convention", note(first)])
     stage.table("prediction", frame)
     return frame
 
@@ -199,10 +203,11 @@ def figures(stage: Stage[Parameters], made: Predicted, scores: Scores) -> dict[s
     }
     drawn = {"per_frame": curves_figure(curves, observed=p.observed)}
     for row in np.linspace(0, len(made.frames) - 1, p.show).round().astype(int):
-        shown = {label(name): predicted[row, :, 0] for name, predicted in made.systems.items()}
-        drawn[f"window_{row:03d}"] = prediction_strip(
-            made.frames[row, : p.observed, 0], made.frames[row, p.observed :, 0], shown
-        )
+        shown = {
+            label(name): prepared_videos.pictures(predicted[row]) for name, predicted in made.systems.items()
+        }
+        true = prepared_videos.pictures(made.frames[row])
+        drawn[f"window_{row:03d}"] = prediction_strip(true[: p.observed], true[p.observed :], shown)
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn
@@ -225,7 +230,7 @@ def _key(name: str) -> str:
 
 def _ahead(stage: Stage[Parameters], made: Predicted, scores: Scores) -> dict[str, Difference]:
     p = stage.parameters
-    return psnr_ahead(scores[p.conventions[0]], p.reference, made.people, p.seed)
+    return psnr_ahead(scores[p.conventions[0]], p.reference, made.groups.labels, p.seed)
 
 
 def _signed(difference: Difference) -> str:

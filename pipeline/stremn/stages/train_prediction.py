@@ -6,9 +6,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stremn.data.loader import batches
+from stremn.data import prepared_videos
+from stremn.data.loader import Sampler, batches
 from stremn.data.sheets import video_sheet
-from stremn.data.windows import WindowSampler
+from stremn.errors import InputError
 from stremn.memory import make_policy
 from stremn.models.registry import PREDICTORS, build_model
 from stremn.settings import Settings
@@ -24,7 +25,7 @@ class Predictor(Settings):
 
     Attributes:
         system: entry of ``models.registry.PREDICTORS``.
-        fields: arguments of the system's class.
+        fields: arguments of the system's class; ``in_channels`` comes from the data.
     """
 
     system: str
@@ -44,7 +45,7 @@ class Parameters(Settings):
         predicted: frames to predict in training.
         slots: K (5 in the paper), of the systems with slots.
         weights: of the loss terms, ``tasks.prediction_loss.LossWeights``.
-        validation: windows of people kept apart from training and test.
+        validation: windows of people, or of a part of the video, kept apart from training and test.
         workers: processes that prepare batches; 0: none.
     """
 
@@ -61,31 +62,44 @@ class Parameters(Settings):
     workers: int = 0
 
 
-def windows(stage: Stage[Parameters]) -> WindowSampler:
-    """Random windows of the training people."""
+def windows(stage: Stage[Parameters]) -> Sampler[Tensor]:
+    """Random windows of the training videos."""
     p = stage.parameters
-    folder = stage.inputs("data") / "walkers" / "train"
-    return WindowSampler(folder, batch=p.batch, frames=p.observed + p.predicted, seed=p.seed)
+    place = stage.inputs("data") / "walkers" / "train"
+    return prepared_videos.sampler(place, p.batch, p.observed + p.predicted, p.seed)
 
 
-def look(sampler: WindowSampler) -> Figure:
+def look(sampler: Sampler[Tensor]) -> Figure:
     """The first batch, as the network sees it."""
-    batch = sampler.batch(0).numpy()
-    return video_sheet([(f"window {i}", clip) for i, clip in enumerate(batch[:4])], "Training windows")
+    shown = [prepared_videos.pictures(clip) for clip in sampler.batch(0)[:4].numpy()]
+    return video_sheet([(f"window {i}", clip) for i, clip in enumerate(shown)], "Training windows")
 
 
-def train(stage: Stage[Parameters], sampler: WindowSampler) -> dict[str, Trained]:
+def train(stage: Stage[Parameters], sampler: Sampler[Tensor]) -> dict[str, Trained]:
     """New networks, each trained to predict freely, on the same windows for as many steps."""
     p = stage.parameters
-    folder = stage.inputs("data") / "walkers" / "val"
-    held_out = WindowSampler(folder, batch=p.validation, frames=p.observed + p.predicted, seed=p.seed + 1)
-    return {name: _train(stage, sampler, held_out.batch(0), name) for name in p.systems}
+    place = stage.inputs("data") / "walkers" / "val"
+    held_out = prepared_videos.sampler(place, p.validation, p.observed + p.predicted, p.seed + 1).batch(0)
+    fields = {name: _fields(name, entry, held_out.shape[2]) for name, entry in p.systems.items()}
+    return {name: _train(stage, sampler, held_out, name, fields[name]) for name in p.systems}
 
 
-def _train(stage: Stage[Parameters], sampler: WindowSampler, held_out: Tensor, name: str) -> Trained:
+def _fields(name: str, entry: Predictor, channels: int) -> dict[str, Any]:
+    """A system's fields with the channels of the data; InputError where other ones are asked for."""
+    asked = entry.fields.get("in_channels", channels)
+    if asked != channels:
+        raise InputError(
+            f"expected in_channels {channels} of {name!r} as the videos have, found {asked}: leave the field out"
+        )
+    return {**entry.fields, "in_channels": channels}
+
+
+def _train(
+    stage: Stage[Parameters], sampler: Sampler[Tensor], held_out: Tensor, name: str, fields: dict[str, Any]
+) -> Trained:
     p, entry = stage.parameters, stage.parameters.systems[name]
     seed_everything(p.seed)
-    model = build_model(entry.system, entry.fields, PREDICTORS)
+    model = build_model(entry.system, fields, PREDICTORS)
     policy = make_policy("learned", slots=p.slots)
     history = fit(
         model,
@@ -101,7 +115,7 @@ def _train(stage: Stage[Parameters], sampler: WindowSampler, held_out: Tensor, n
         description=f"training {name}",
     )
     trained = {"train_prediction": p.model_dump(mode="json", exclude={"systems"})}
-    meta = {"system": entry.system, "task": "prediction", "fields": entry.fields, "trained": trained}
+    meta = {"system": entry.system, "task": "prediction", "fields": fields, "trained": trained}
     return Trained(model, meta, history)
 
 
