@@ -22,7 +22,7 @@ ARGUMENTS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LOCAL = {"127.0.0.1", "localhost", ""}
-WAIT = 90_000  # milliseconds; a busy machine is slow to start a kernel
+WAIT = 180_000  # milliseconds; a busy machine is slow to start a kernel
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
 
@@ -161,12 +161,12 @@ def test_play_and_pause(opened: Watched) -> None:
 
 def test_a_click_changes_the_heat_maps(opened: Watched) -> None:
     plain = opened.picture(".slot-canvas")
-    box = opened.page.locator(".stage-canvas").first.bounding_box()
-    assert box is not None
     seen = {plain}
     shares = set()
     for x, y in ((0.3, 0.3), (0.7, 0.6)):
         before = opened.explorer().get_attribute("data-pixel") or ""
+        box = opened.page.locator(".stage-canvas").first.bounding_box()
+        assert box is not None
         opened.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
         opened.until(f"(e.dataset.pixel || '') !== '{before}'")
         column, row = map(int, str(opened.explorer().get_attribute("data-pixel")).split(","))

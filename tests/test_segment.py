@@ -337,7 +337,8 @@ def test_what_cannot_be_resumed_is_told(
     def message(*more: str) -> str:
         return fails([*resume, *more], capsys, place)
 
-    assert "--overwrite" in fails(arguments(place, weights), capsys, place)
+    told = fails(arguments(place, weights), capsys, place)
+    assert "--resume" in told and "--overwrite" in told
     assert "found another at" in message("--checkpoint", str(place / "first.png"))
     assert "nothing there" in fails([*resume[:1], str(place / "missing"), *resume[1:]], capsys, place)
     assert "found another at" in fails([*resume[:1], str(place / "video.mp4"), *resume[1:]], capsys, place)

@@ -17,7 +17,8 @@ from stremn.evaluation.vos import VOSScores
 
 Rows = dict[str, dict[str, float | None]]
 OTHER = "not a system of this project"
-ELSEWHERE = "not trained in this profile; the profile `systems` trains it"
+NOT_RUN = "not run in this profile"
+ELSEWHERE = "not trained in this profile; the profile “systems” trains it"
 NO_DATA = "its data are not part of this profile"
 
 
@@ -70,7 +71,7 @@ class Filled:
         groups: dict[str, list[str]] = {}
         for key, (label, _) in self.paper.rows.items():
             if key not in ours:
-                why = self.reasons.get(key, self.reasons.get("*", OTHER))
+                why = self.reasons.get(key, self.reasons.get("*", NOT_RUN))
                 groups.setdefault(why, []).append(label)
         return "".join(f" No value for {', '.join(labels)}: {why}." for why, labels in groups.items())
 
@@ -159,7 +160,7 @@ SEGMENTATION: tuple[Filled, ...] = (
         papers.DAVIS17,
         "STReMN Table 3: systems",
         _named(SYSTEMS),
-        {"stm": ELSEWHERE, "stcn": ELSEWHERE, "stremn-ms": "not run in this profile"},
+        {"stm": ELSEWHERE, "stcn": ELSEWHERE, "stremn": NOT_RUN, "stremn-ms": NOT_RUN, "*": OTHER},
     ),
     Filled(papers.YOUTUBE_VOS, "STReMN Table 4: YouTube-VOS", _none, {"*": NO_DATA}),
     Filled(
@@ -191,4 +192,10 @@ SEGMENTATION: tuple[Filled, ...] = (
 )
 """Every segmentation table of the papers, in their order."""
 
-PREDICTION = Filled(papers.PREDICTION, "STReMN Table 5: video prediction", _prediction, digits=3)
+PREDICTION = Filled(
+    papers.PREDICTION,
+    "STReMN Table 5: video prediction",
+    _prediction,
+    {"convlstm": NOT_RUN, "predrnn": NOT_RUN, "stremn": NOT_RUN, "*": OTHER},
+    digits=3,
+)

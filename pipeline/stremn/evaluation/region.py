@@ -15,6 +15,7 @@ def region_similarity(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def packed_similarity(pair: Packed) -> float:
     """J of two packed masks, of which one at least is not empty; equal to :func:`region_similarity`."""
-    first, second = count(pair.words_2YX)
-    common = count(np.bitwise_and(*pair.words_2YX, out=pair.spare[0, 0])[None])[0]
+    words = pair.words_2YX
+    first, second = count(words)
+    (common,) = count(np.bitwise_and(words[:1], words[1:], out=pair.spare[0, :1]))
     return common / (first + second - common)

@@ -36,8 +36,10 @@ def beside(
     return table.rename(index={**(labels or {}), **shown})
 
 
-def comparison_note(paper: PaperTable, ours: str, *, comparable: bool = False) -> str:
-    """The line under a table of :func:`beside`. ours: data, size and training behind our numbers."""
+def comparison_note(paper: PaperTable, ours: str | None, *, comparable: bool = False) -> str:
+    """The line under a table of :func:`beside`. ours: data, size and training behind our numbers; None: no numbers."""
+    if ours is None:
+        return f"Paper: {paper.source} ({paper.conditions})."
     reading = (
         "Same data and protocol: the numbers can be compared."
         if comparable

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from stremn.memory.state import MemoryState, tokens
 from stremn.memory.trace import Trace
+from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.attention import Affinity, space_time_read
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def read(
     affinity: Affinity = "dot",
     top_k: int | None = None,
     trace: Trace | None = None,
+    regulariser: AffinityRegulariser | None = None,
 ) -> Tensor:
     """Values gathered from all slots at each position of the query frame.
 
@@ -28,6 +30,7 @@ def read(
         query_key_BChw: (B, Ck, h, w).
         affinity, top_k: see ``ops.attention.space_time_read``.
         trace: records the read mass, the share of the attention that each slot received.
+        regulariser: of the affinity, in training; only for a memory as a value.
 
     Returns:
         (B, O, Cv, h, w). An object that no slot holds yet reads as zeros.
@@ -40,13 +43,14 @@ def read(
     values = state.values.flatten(2, 3)
     if trace is not None:
         values = torch.cat([values, _slot_indicator(state)], -1)
+    keys = state.keys.flatten(2, 3)
+    visible = None if everything else _positions(valid | ~valid.any(-1, keepdim=True), state)
+    bias = None
+    if regulariser is not None:
+        shown = None if state.covers is None else state.covers.flatten(2) > 0.5
+        bias = regulariser.bias(query_BNC, keys, affinity=affinity, valid_BOM=visible, object_BOM=shown)
     read_BONC = space_time_read(
-        query_BNC,
-        state.keys.flatten(2, 3),
-        values,
-        affinity=affinity,
-        top_k=top_k,
-        valid_BOM=None if everything else _positions(valid | ~valid.any(-1, keepdim=True), state),
+        query_BNC, keys, values, affinity=affinity, top_k=top_k, valid_BOM=visible, bias=bias
     )
     width = state.values.shape[-1]
     if trace is not None:

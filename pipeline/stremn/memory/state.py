@@ -43,6 +43,8 @@ class Template:
         logit_scale: factor of the scores before the Gumbel-softmax (1 in the paper).
         age_score: what a slot's age in frames adds to its score; None: nothing, as in the paper.
         fusion: the network's fusion module, None where it has none (see ``memory.fusion``).
+        cover: share of each position that the object covers, (B, O, 1, h, w) in [0, 1]; None unless a
+            regulariser asks for it (see ``ops.affinity_regularisers``).
     """
 
     key: Tensor
@@ -55,6 +57,7 @@ class Template:
     logit_scale: Tensor | float = 1.0
     age_score: Callable[[Tensor], Tensor] | None = None
     fusion: "Fusion | None" = None
+    cover: Tensor | None = None
 
 
 def tokens(maps: Tensor) -> Tensor:
@@ -73,6 +76,7 @@ class MemoryState:
         frame_index: int64 (B, O, K), the frame each slot comes from, −1 where it is empty.
         given: boolean (B, O, K), the slot's mask was given.
         size: (h, w).
+        covers: ``Template.cover`` of the slots, (B, O, K, N, 1); None where the templates have none.
     """
 
     keys: Tensor
@@ -81,6 +85,7 @@ class MemoryState:
     frame_index: Tensor
     given: Tensor
     size: tuple[int, int] = (0, 0)
+    covers: Tensor | None = None
 
     @classmethod
     def empty(cls) -> "MemoryState":
@@ -99,8 +104,9 @@ class MemoryState:
         return self.frame_index != EMPTY
 
     def tensors(self) -> dict[str, Tensor]:
-        """The five tensors by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
+        """The tensors by name: five, and ``covers`` where there are any."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def bytes(self) -> int:
         """Size of all slots in bytes."""
@@ -130,12 +136,13 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> MemoryState:
 
 
 def template_tokens(template: Template, per_object_keys: bool) -> dict[str, Tensor]:
-    """The rows of a template in the layout of the state: key, value, update key."""
+    """The rows of a template in the layout of the state: key, value, update key, cover where it has one."""
     key = tokens(template.key)
     if per_object_keys and key.shape[1] == 1:
         key = key.expand(-1, template.value.shape[1], -1, -1)
-    return {
+    rows = {
         "keys": key,
         "values": tokens(template.value),
         "update_keys": normalised(tokens(template.update_key)),
     }
+    return rows if template.cover is None else {**rows, "covers": tokens(template.cover)}

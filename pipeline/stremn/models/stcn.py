@@ -15,6 +15,7 @@ from stremn.errors import InputError
 from stremn.models.resnet import PlainBlock, freeze_batch_norm, make_trunk, memory_format, trunk_entry
 from stremn.models.stm import doubled, joined_read
 from stremn.models.vos import IMAGENET_MEAN, IMAGENET_STD, Query
+from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.attention import Affinity
 
 
@@ -70,6 +71,10 @@ class STCN(nn.Module):
         top_k: memory positions that are read (evaluation; in training all are); None: all.
         pretrained: ImageNet weights for both encoders.
         freeze_norm: BatchNorm in evaluation mode while training too, as in the paper.
+        affinity_dropout: while training, share of the connections between memory and query positions that
+            are cut (AMM Sec. VII: 0.5).
+        feature_reallocation: while training, attention moves to the object's positions that get little of
+            it (AMM Sec. VII). See ``ops.affinity_regularisers`` for both.
     """
 
     learns_update = False
@@ -89,8 +94,15 @@ class STCN(nn.Module):
         top_k: int | None = 20,
         pretrained: bool = False,
         freeze_norm: bool = True,
+        affinity_dropout: float = 0.0,
+        feature_reallocation: bool = False,
     ) -> None:
         super().__init__()
+        if not 0 <= affinity_dropout < 1:
+            raise InputError(
+                f"expected affinity_dropout from 0 to below 1, found {affinity_dropout}: try 0.5"
+            )
+        self.affinity_dropout, self.feature_reallocation = affinity_dropout, feature_reallocation
         entry, light = trunk_entry(backbone), trunk_entry(value_backbone)
         self.stride, self.freeze_norm, self.read_top_k = entry.strides[-1], freeze_norm, top_k
         self.memory_format = memory_format(backbone)
@@ -119,6 +131,13 @@ class STCN(nn.Module):
     def top_k(self) -> int | None:
         """Positions read: all while training, as in the paper."""
         return None if self.training else self.read_top_k
+
+    @property
+    def affinity_regulariser(self) -> AffinityRegulariser | None:
+        """What happens to the affinity while training; None: nothing."""
+        if not self.training or not (self.affinity_dropout or self.feature_reallocation):
+            return None
+        return AffinityRegulariser(self.affinity_dropout, self.feature_reallocation)
 
     def train(self, mode: bool = True) -> "STCN":
         """Training mode, with BatchNorm left in evaluation mode where ``freeze_norm`` says so."""

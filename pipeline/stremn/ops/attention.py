@@ -23,6 +23,7 @@ def space_time_read(
     affinity: Affinity = "dot",
     top_k: int | None = None,
     valid_BOM: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Read, for each query position, the values at the memory positions whose keys are alike.
 
@@ -34,6 +35,7 @@ def space_time_read(
             ``l2``: −|k − q|² / √Ck up to a constant of the query (STCN).
         top_k: keep the ``top_k`` largest affinities of each query position (STCN: 20).
         valid_BOM: boolean; False hides a memory position from an object. Every object needs one True.
+        bias: added to the affinity, (B, 1 or O, 1 or N, M), see ``ops.affinity_regularisers``.
 
     Returns:
         (B, O, N, Cv), each position a convex combination of that object's valid memory values.
@@ -43,16 +45,23 @@ def space_time_read(
     query_BNC, keys_BGMC = augmented(query_BNC, keys_BGMC, affinity)
     objects = values_BOMC.shape[1]
     if top_k is not None and top_k < keys_BGMC.shape[2]:
-        return _top_k_read(query_BNC, keys_BGMC, values_BOMC, top_k, valid_BOM)
+        return _top_k_read(query_BNC, keys_BGMC, values_BOMC, top_k, valid_BOM, bias)
     width = _common_width(query_BNC.shape[-1], values_BOMC.shape[-1], query_BNC.device)
     read_BONC = F.scaled_dot_product_attention(
         _padded(query_BNC, width)[:, None].expand(-1, objects, -1, -1),
         _padded(keys_BGMC, width).expand(-1, objects, -1, -1),
         _padded(values_BOMC, width),
-        attn_mask=None if valid_BOM is None else valid_BOM[:, :, None],
+        attn_mask=_mask(valid_BOM, bias),
         scale=1.0,
     )
     return read_BONC[..., : values_BOMC.shape[-1]]
+
+
+def _mask(valid_BOM: Tensor | None, bias: Tensor | None) -> Tensor | None:
+    """What PyTorch's attention takes: nothing, a boolean, or numbers to add."""
+    if bias is None:
+        return None if valid_BOM is None else valid_BOM[:, :, None]
+    return bias if valid_BOM is None else torch.where(valid_BOM[:, :, None], bias, -torch.inf)
 
 
 def augmented(query_BNC: Tensor, keys_BGMC: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
@@ -80,12 +89,20 @@ def _padded(x: Tensor, width: int | None) -> Tensor:
 
 
 def _top_k_read(
-    query_BNC: Tensor, keys_BGMC: Tensor, values_BOMC: Tensor, top_k: int, valid_BOM: Tensor | None
+    query_BNC: Tensor,
+    keys_BGMC: Tensor,
+    values_BOMC: Tensor,
+    top_k: int,
+    valid_BOM: Tensor | None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     keys_BGCM = keys_BGMC.transpose(2, 3)
     chunks = []
-    for part_BNC in query_BNC.split(QUERY_CHUNK, 1):
-        affinity_BGNM = part_BNC[:, None] @ keys_BGCM
+    for start in range(0, query_BNC.shape[1], QUERY_CHUNK):
+        rows = slice(start, start + QUERY_CHUNK)
+        affinity_BGNM = query_BNC[:, None, rows] @ keys_BGCM
+        if bias is not None:
+            affinity_BGNM = affinity_BGNM + (bias if bias.shape[2] == 1 else bias[:, :, rows])
         if valid_BOM is not None:
             affinity_BGNM = affinity_BGNM.masked_fill(~valid_BOM[:, :, None], -torch.inf)
         best_BGNk, at_BGNk = affinity_BGNM.topk(top_k, dim=-1)

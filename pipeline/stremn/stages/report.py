@@ -162,9 +162,11 @@ def _results(stage: Stage[Parameters]) -> Results:
 
 
 def _table(stage: Stage[Parameters], filled: Filled, results: Results) -> str:
-    table = beside(filled.paper, filled.rows(results), LABELS)
+    rows = filled.rows(results)
+    table = beside(filled.paper, rows, LABELS)
     stage.table(filled.name.split(":")[0].lower().replace(" ", "_").replace(",", ""), table)
-    note = comparison_note(filled.paper, stage.parameters.data, comparable=stage.parameters.comparable)
+    ours = stage.parameters.data if rows else None
+    note = comparison_note(filled.paper, ours, comparable=stage.parameters.comparable)
     return to_html(table, note + filled.missing(results), filled.name, filled.digits)
 
 

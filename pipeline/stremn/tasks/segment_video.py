@@ -17,7 +17,7 @@ from stremn.errors import InputError
 from stremn.tasks.multiscale import SCALES
 from stremn.tasks.open import open_stream, shipped_checkpoint
 from stremn.tasks.segment_run import RESULTS, Segmented, SegmentRun, seen_again
-from stremn.tasks.stopped import Job, open_stopped
+from stremn.tasks.stopped import PROGRESS, Job, open_stopped
 
 SHORTER_SIDE = 240  # pixels, where a checkpoint does not say what it was made for
 RELEASED_SIDE = 480  # of the released weights of STM and STCN: DAVIS at 480p
@@ -100,6 +100,11 @@ def segment_video(
     frames = video if isinstance(video, Excerpt) else Excerpt(_opened(video), start, stop)
     given = masks if isinstance(masks, Given) else read_given(masks, remove or {}, frames, objects=objects)
     where = choose(device)
+    if (Path(out) / PROGRESS).is_file() and not overwrite:
+        raise InputError(
+            f"expected a new or empty folder, found a stopped run in {out}; go on with --resume {out}, or add "
+            "--overwrite to replace it"
+        )
     check_output(out, RESULTS, overwrite=overwrite)
     weights = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
     scales: dict[str, Any] = {"scales": SCALES, "flip": True} if multi_scale else {}

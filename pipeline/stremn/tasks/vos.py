@@ -3,7 +3,7 @@
 Letters: B clips, T frames, O objects, H W pixels.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from stremn.memory import (
     write,
 )
 from stremn.models.vos import IMAGENET_MEAN, Query, VOSNetwork
+from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.aggregation import aggregation_logits
 
 
@@ -104,13 +105,30 @@ def segment(
     memory: MemoryState | Memory,
     known_BO: Tensor,
     trace: Trace | None = None,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Read the memory and decode: aggregated log odds (B, O + 1, H, W); unknown objects take nothing.
 
-    A memory of single features counts what is read: call this once for each frame.
+    A memory of single features counts what is read: call this once for each frame. ``generator``: of a
+    regulariser that the network has while it trains.
     """
-    read_BOChw = read(memory, query.key, affinity=network.affinity, top_k=network.top_k, trace=trace)
+    regulariser = _regulariser(network)
+    if regulariser is not None:
+        regulariser = replace(regulariser, generator=generator)
+    read_BOChw = read(
+        memory,
+        query.key,
+        affinity=network.affinity,
+        top_k=network.top_k,
+        trace=trace,
+        regulariser=regulariser,
+    )
     return aggregation_logits(network.decode(query, read_BOChw) * known_BO[..., None, None])
+
+
+def _regulariser(network: VOSNetwork) -> AffinityRegulariser | None:
+    """What the network does with the affinity while it trains; None: nothing."""
+    return getattr(network, "affinity_regulariser", None)
 
 
 def memorise(
@@ -118,6 +136,11 @@ def memorise(
 ) -> Template:
     """The template of a frame and its masks."""
     key, value, update_key = network.encode_memory(query, masks_BOHW)
+    regulariser = _regulariser(network)
+    cover = None
+    if regulariser is not None and regulariser.reallocation and torch.is_grad_enabled():
+        size = (value.shape[-2], value.shape[-1])
+        cover = F.adaptive_avg_pool2d(masks_BOHW.detach(), size)[:, :, None]
     return Template(
         key,
         value,
@@ -129,6 +152,7 @@ def memorise(
         getattr(network, "logit_scale", 1.0),
         age_score=getattr(network, "age_score", None),
         fusion=getattr(network, "fusion", None),
+        cover=cover,
     )
 
 
@@ -170,7 +194,7 @@ def rollout(
         query = network.encode_query(frames[:, t]) if queries is None else queries[at + t]
         known, given = known_BTO[:, t], given_BTO[:, t]
         held = state if learning else memory
-        logits = _frame_logits(network, query, held, masks[:, t], known, given, trace)
+        logits = _frame_logits(network, query, held, masks[:, t], known, given, trace, generator)
         result.logits.append(cropped(logits, pad))
         if t == length - 1 and trace is None:
             break
@@ -194,11 +218,12 @@ def _frame_logits(
     known_BO: Tensor,
     given_BO: Tensor,
     trace: Trace | None,
+    generator: torch.Generator | None,
 ) -> Tensor:
     exact = one_hot(masks_BHW, given_BO.shape[1])
     if not memory.slots:
         return aggregation_logits(exact * given_BO[..., None, None])
-    logits = segment(network, query, memory, known_BO & ~given_BO, trace)
+    logits = segment(network, query, memory, known_BO & ~given_BO, trace, generator)
     if bool(given_BO.any()):
         logits = aggregation_logits(impose(logits, exact, given_BO))
     return logits

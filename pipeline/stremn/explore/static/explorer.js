@@ -39,7 +39,7 @@ class App {
     this.where = el("output", { class: "where" });
     this.status = el("div", { class: "status", role: "status", "aria-live": "polite" });
     this.stopButton = el("button", { type: "button", hidden: true, onclick: () => this.ask("stop") }, "stop");
-    this.scaleBar = el("div", { class: "heat-scale", hidden: true });
+    this.scaleBar = el("div", { class: "heat-scale" });
     const step = (by, text, title) => el("button", { type: "button", title, "aria-label": title,
       onclick: () => this.show(this.frame + by) }, text);
     const toggle = (name, text, title) => el("label", { class: "toggle", title }, el("input", { type: "checkbox", "data-show": name,
@@ -253,7 +253,7 @@ class App {
   }
 
   heatScale(heat) {
-    this.scaleBar.hidden = !heat || !this.shows.heat;
+    this.scaleBar.style.visibility = heat && this.shows.heat ? "visible" : "hidden";
     if (!heat) return;
     const stops = [0, 64, 128, 192, 255].map((n) => `rgb(${this.map.slice(3 * n, 3 * n + 3).join(",")})`);
     const top = Number(this.slots.grid.dataset.top || 0);

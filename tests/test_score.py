@@ -1,0 +1,515 @@
+"""`stremn score vos` and `stremn submit vos`: against a plain implementation, and against bad folders."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.morphology import dilation, disk
+
+from stremn.cli import main
+from stremn.errors import InputError
+from stremn.evaluation.contour import contour_accuracy
+from stremn.evaluation.masks import MaskReader, read_ids
+from stremn.evaluation.names import read_names
+from stremn.evaluation.processes import each
+from stremn.evaluation.region import region_similarity
+
+COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, *[9] * (3 * 253)]
+
+# The plain implementation: whole frames, one step after the other, nothing of ours
+
+
+def plain_boundary(mask: np.ndarray) -> np.ndarray:
+    """Pixels that differ from the right, lower or lower-right one; last row and column as in seg2bmap."""
+    height, width = mask.shape
+    edge = np.zeros((height, width), bool)
+    edge[:-1, :-1] = (
+        (mask[:-1, :-1] != mask[:-1, 1:])
+        | (mask[:-1, :-1] != mask[1:, :-1])
+        | (mask[:-1, :-1] != mask[1:, 1:])
+    )
+    edge[-1, :-1] = mask[-1, :-1] != mask[-1, 1:]
+    edge[:-1, -1] = mask[:-1, -1] != mask[1:, -1]
+    return edge
+
+
+def plain_dilation(edge: np.ndarray, radius: int) -> np.ndarray:
+    """The disk around every pixel, one pixel of the disk after the other."""
+    near = np.zeros(tuple(side + 2 * radius for side in edge.shape), bool)
+    y, x = np.nonzero(edge)
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dy * dy + dx * dx <= radius * radius:
+                near[y + radius + dy, x + radius + dx] = True
+    return near[radius : radius + edge.shape[0], radius : radius + edge.shape[1]]
+
+
+def plain_jf(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    union = np.sum(predicted | truth)
+    j = np.sum(predicted & truth) / union if union else 1.0
+    a, b = plain_boundary(predicted), plain_boundary(truth)
+    if not a.any() or not b.any():
+        return float(j), float(a.any() == b.any())
+    radius = int(np.ceil(0.008 * np.sqrt(truth.shape[0] ** 2 + truth.shape[1] ** 2)))
+    near_a, near_b = plain_dilation(a, radius), plain_dilation(b, radius)
+    precision, recall = np.sum(a * near_b) / np.sum(a), np.sum(b * near_a) / np.sum(b)
+    return float(j), 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def plain_decay(values: list[float]) -> float:
+    """Mean of the first of four bins minus mean of the last; bins share the frames where they meet."""
+    ends = [int(np.floor(1 + (len(values) - 1) * i / 4 + 0.5)) - 1 for i in range(5)]
+    bins = [values[ends[i] : ends[i + 1] + 1] for i in range(4)]
+    return sum(bins[0]) / len(bins[0]) - sum(bins[3]) / len(bins[3])
+
+
+def plain_row(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    row = {}
+    for letter, values in zip("JF", zip(*pairs, strict=True), strict=True):
+        row[f"{letter}-Mean"] = sum(values) / len(values)
+        row[f"{letter}-Recall"] = sum(value > 0.5 for value in values) / len(values)
+        row[f"{letter}-Decay"] = plain_decay(list(values))
+    return {"J&F-Mean": (row["J-Mean"] + row["F-Mean"]) / 2, **row}
+
+
+def plain_davis(clips: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, dict[str, float]]:
+    """Rows of all objects: (predicted, true) ids of each clip, first and last frame dropped."""
+    rows = {}
+    for name, (predicted, truth) in clips.items():
+        for number in range(1, int(np.where(truth[0] == 255, 0, truth[0]).max()) + 1):
+            pairs = [plain_jf(predicted[t] == number, truth[t] == number) for t in range(1, len(truth) - 1)]
+            rows[f"{name}_{number}"] = plain_row(pairs)
+    return rows
+
+
+def agree(form: dict, rows: dict[str, dict[str, float]]) -> None:
+    """A JSON form has these rows, and their means over the objects."""
+    assert list(form["objects"]) == list(rows)
+    for name, row in rows.items():
+        assert form["objects"][name] == pytest.approx(row, abs=1e-9), name
+    means = {column: sum(row[column] for row in rows.values()) / len(rows) for column in COLUMNS}
+    assert tuple(form["global"]) == COLUMNS and form["global"] == pytest.approx(means, abs=1e-9)
+
+
+# Masks and folders
+
+
+def random_mask(generator: np.random.Generator, shape: tuple[int, int], kind: str) -> np.ndarray:
+    """empty, full, noise, one pixel, border (touches all sides), or blobs."""
+    mask = np.zeros(shape, bool)
+    if kind == "full":
+        mask[:] = True
+    elif kind == "noise":
+        mask = generator.random(shape) < 0.3
+    elif kind == "pixel":
+        mask[tuple(generator.integers(0, side) for side in shape)] = True
+    elif kind == "border":
+        mask[:, -1] = mask[-1] = mask[0, : shape[1] // 2] = mask[: shape[0] // 3, 0] = True
+    elif kind == "blobs":
+        y, x = np.mgrid[: shape[0], : shape[1]]
+        for _ in range(3):
+            cy, cx, r = (generator.uniform(0, side) for side in (*shape, max(2.0, min(shape) / 3)))
+            mask |= (y - cy) ** 2 + (x - cx) ** 2 <= r**2
+    return mask
+
+
+KINDS = ("empty", "full", "noise", "pixel", "border", "blobs")
+
+
+def clip(seed: int, frames: int = 6, objects: int = 2, shape: tuple[int, int] = (45, 71)) -> np.ndarray:
+    """Ids (T, H, W): blobs that drift, every object in frame 0."""
+    generator = np.random.default_rng(seed)
+    ids = np.zeros((frames, *shape), np.uint8)
+    for number in range(1, objects + 1):
+        mask = random_mask(generator, shape, "blobs")
+        for t in range(frames):
+            ids[t][np.roll(mask, (t % 7, 2 * t % 11), (0, 1))] = number
+        ids[0, number, number] = number
+    return ids
+
+
+def save(path: Path, ids: np.ndarray, mode: str = "P") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(ids)
+    if mode == "P":
+        image.putpalette(PALETTE)
+    image.convert(mode).save(path)
+
+
+def write(root: Path, name: str, ids: np.ndarray, mode: str = "P") -> None:
+    for t, one in enumerate(ids):
+        save(root / name / f"{t:05d}.png", one, mode)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """truth and ours with the sequences a (2 objects) and b (1)."""
+    write(tmp_path / "truth", "a", clip(1))
+    write(tmp_path / "truth", "b", clip(2, objects=1, shape=(40, 64)))
+    write(tmp_path / "ours", "a", clip(3))
+    write(tmp_path / "ours", "b", clip(4, objects=1, shape=(40, 64)))
+    return tmp_path
+
+
+def score(place: Path, *more: str, protocol: str = "davis2017", ours: str = "ours") -> int:
+    folders = ["--predictions", str(place / ours), "--annotations", str(place / "truth")]
+    return main(["score", "vos", *folders, "--protocol", protocol, *more])
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> None:
+    """Exit code 2 and one line on stderr that says these words."""
+    text = capsys.readouterr()
+    assert code == 2, text
+    assert len(text.err.strip().splitlines()) == 1 and text.err.startswith("error: ") and not text.out
+    for word in words:
+        assert re.search(word, text.err), f"{word!r} not in {text.err!r}"
+
+
+# J and F
+
+
+@pytest.mark.parametrize("radius", [1, 4, 8])
+def test_the_plain_dilation_is_that_of_scikit_image(radius: int) -> None:
+    edge = np.random.default_rng(radius).random((40, 50)) < 0.02
+    expected = dilation(edge.astype(np.uint8), disk(radius))
+    assert (plain_dilation(edge, radius) == expected).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (33, 64), (64, 65), (101, 129), (250, 251)])
+def test_j_and_f_equal_the_plain_ones(shape: tuple[int, int]) -> None:
+    generator = np.random.default_rng(shape)
+    for first in KINDS:
+        for second in KINDS:
+            a, b = random_mask(generator, shape, first), random_mask(generator, shape, second)
+            j, f = plain_jf(a, b)
+            assert (float(region_similarity(a, b)), float(contour_accuracy(a, b))) == (j, f), (first, second)
+
+
+def test_radius_wider_than_a_word() -> None:
+    """A tolerance of more than 64 pixels, as in frames of 8K, crosses more than one word."""
+    generator = np.random.default_rng(8)
+    a, b = (random_mask(generator, (90, 300), kind) for kind in ("pixel", "blobs"))
+    edges = plain_boundary(a), plain_boundary(b)
+    near = [plain_dilation(edge, 70) for edge in edges]
+    precision = np.sum(edges[0] * near[1]) / np.sum(edges[0])
+    recall = np.sum(edges[1] * near[0]) / np.sum(edges[1])
+    f = contour_accuracy(a, b, tolerance=70 / np.hypot(90, 300) - 1e-9)
+    assert float(f) == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-12)
+
+
+@pytest.mark.parametrize("frames", [258, 300, 520])
+def test_decay_of_a_long_sequence(frames: int, tmp_path: Path) -> None:
+    """The square of the prediction loses a row now and then, so that J falls from 1 to about 0."""
+    truth = np.zeros((frames, 40, 40), np.uint8)
+    truth[:, 10:30, 10:30] = 1
+    predicted = truth.copy()
+    for t in range(frames):
+        predicted[t, 30 - 20 * t // frames : 30] = 0
+    write(tmp_path / "truth", "long", truth)
+    write(tmp_path / "ours", "long", predicted)
+    assert score(tmp_path, "--json", str(tmp_path / "s.json")) == 0
+    form = json.loads((tmp_path / "s.json").read_text())
+    assert 0.7 < form["global"]["J-Decay"] < 0.8
+    js = [1 - (20 * t // frames) / 20 for t in range(1, frames - 1)]
+    assert form["objects"]["long_1"]["J-Decay"] == pytest.approx(plain_decay(js), abs=1e-9)
+    if frames == 258:
+        agree(form, plain_davis({"long": (predicted, truth)}))
+
+
+# The command
+
+
+def test_the_command_equals_the_plain_implementation(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = clip(1)
+    truth[2:5, 3:9, 3:20] = 255
+    write(place / "truth", "a", truth)
+    files = ["--json", str(place / "new" / "s.json"), "--csv", str(place / "csv")]
+    assert score(place, *files, "--per-frame") == 0
+    rows = plain_davis(
+        {
+            "a": (clip(3), truth),
+            "b": (clip(4, objects=1, shape=(40, 64)), clip(2, objects=1, shape=(40, 64))),
+        }
+    )
+    form = json.loads((place / "new" / "s.json").read_text())
+    agree(form, rows)
+    shown = capsys.readouterr().out
+    assert f"{form['global']['J&F-Mean']:.3f}" in shown and all(column in shown for column in COLUMNS)
+
+    names = ("global_results-val.csv", "per-sequence_results-val.csv", "per-frame_results-val.csv")
+    assert sorted(p.name for p in (place / "csv").iterdir()) == sorted(names)
+    overall, objects, frames = (list(csv.reader((place / "csv" / name).open())) for name in names)
+    assert tuple(overall[0]) == COLUMNS
+    assert overall[1] == [f"{form['global'][column]:.3f}" for column in COLUMNS]
+    assert objects[0] == ["Sequence", "J-Mean", "F-Mean"]
+    assert objects[1:] == [[n, f"{row['J-Mean']:.3f}", f"{row['F-Mean']:.3f}"] for n, row in rows.items()]
+    j, f = plain_jf(clip(3)[4] == 2, truth[4] == 2)
+    assert ["a_2", "4", f"{j:.9f}", f"{f:.9f}"] in frames
+    assert form["per_frame"]["a_2"]["J"][3] == pytest.approx(j)
+
+
+def test_one_csv_file(place: Path) -> None:
+    assert score(place, "--csv", str(place / "all.csv"), "--json", str(place / "s.json")) == 0
+    rows = list(csv.DictReader((place / "all.csv").open()))
+    form = json.loads((place / "s.json").read_text())
+    assert [row["Sequence"] for row in rows] == ["a_1", "a_2", "b_1", "Global"]
+    assert {c: float(rows[-1][c]) for c in COLUMNS} == pytest.approx(form["global"], abs=1e-8)
+
+
+@pytest.mark.parametrize("protocol", ["davis2016", "davis2017", "youtube-vos", "long-video"])
+def test_the_truth_scores_one(place: Path, protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = clip(1)
+    truth[1:3, :4, :9] = 255
+    if protocol == "davis2016":
+        truth = 255 * (truth == 1).astype(np.uint8)
+        write(place / "truth", "b", np.minimum(clip(2, objects=1), 1) * 255)
+    write(place / "truth", "a", truth)
+    assert score(place, "--json", str(place / "s.json"), protocol=protocol, ours="truth") == 0
+    form = json.loads((place / "s.json").read_text())
+    for row in [form["global"], *form["objects"].values()]:
+        assert row == {column: 0.0 if "Decay" in column else 1.0 for column in COLUMNS}
+    assert "warning: the predictions are the annotations" in capsys.readouterr().err
+
+
+def test_several_processes_give_the_same(place: Path) -> None:
+    for workers in "12":
+        assert score(place, "--json", str(place / f"{workers}.json"), "--workers", workers) == 0
+    assert (place / "1.json").read_bytes() == (place / "2.json").read_bytes()
+    save(place / "ours" / "b" / "00002.png", np.full((40, 64), 7, np.uint8))
+    assert score(place, "--json", str(place / "3.json"), "--workers", "2") == 2
+    assert not (place / "3.json").exists()
+
+
+def test_processes_end_with_the_first_error() -> None:
+    with pytest.raises(InputError, match="expected at least one name"):
+        list(each(read_names, ["a", ",", "b"], 2))
+    assert dict(each(read_names, ["a", "b c"], 2)) == {"a": ["a"], "b c": ["b", "c"]}
+
+
+def test_some_sequences(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "val.txt").write_text("b\n\n")
+    (place / "2016.txt").write_text("/JPEGImages/480p/b/00000.jpg /Annotations/480p/b/00000.png\n" * 2)
+    (place / "meta.json").write_text(json.dumps({"videos": {"b": {"objects": {}}}}))
+    shutil.rmtree(place / "ours" / "a")
+    for chosen in ("b", str(place / "val.txt"), str(place / "2016.txt"), str(place / "meta.json")):
+        assert score(place, "--sequences", chosen) == 0
+        text = capsys.readouterr()
+        assert "b_1" in text.out and "a_1" not in text.out and not text.err
+    refused(capsys, score(place), "sequence a:", "ImageSets")
+    refused(capsys, score(place, "--sequences", "b,z"), "no sequence z")
+    refused(capsys, score(place, "--sequences", str(place / "no.txt")), "found no file")
+
+
+def test_old_name_of_a_protocol(place: Path) -> None:
+    for protocol in ("long", "long-video"):
+        assert score(place, "--json", str(place / f"{protocol}.json"), protocol=protocol) == 0
+    assert (place / "long.json").read_text() == (place / "long-video.json").read_text()
+    form = json.loads((place / "long.json").read_text())
+    assert form["protocol"] == "long-video"
+    js = [plain_jf(clip(3)[t] == 1, clip(1)[t] == 1)[0] for t in range(1, 6)]
+    assert form["objects"]["a_1"]["J-Mean"] == pytest.approx(np.mean(js))
+
+
+def test_warnings(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(place / "ours", "more", clip(1))
+    assert score(place) == 0
+    assert capsys.readouterr().err.strip() == "warning: not scored, as there is no annotation: more"
+    for name in "ab":
+        shape = (45, 71) if name == "a" else (40, 64)
+        write(place / "truth", name, 255 * clip(1, objects=1, shape=shape))
+        write(place / "ours", name, 255 * clip(2, objects=1, shape=shape), "L")
+    assert score(place, "--sequences", "a,b", "--json", str(place / "tops.json"), protocol="davis2016") == 0
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("warning: ") and "above 127" in lines[0]
+    for name in "ab":
+        write(place / "ours", name, clip(2, objects=1, shape=(45, 71) if name == "a" else (40, 64)))
+    assert score(place, "--sequences", "a,b", "--json", str(place / "ones.json"), protocol="davis2016") == 0
+    assert (place / "ones.json").read_text() == (place / "tops.json").read_text()
+
+
+def damage(place: Path, how: str) -> list[str]:
+    """Spoil the folders in one way; returns arguments to add."""
+    mask, folder = place / "ours" / "a" / "00002.png", place / "ours" / "a"
+    if how == "0 and 255":
+        write(place / "ours", "a", 255 * clip(3, objects=1), "L")
+    elif how == "size":
+        save(mask, clip(3)[2, :-1])
+    elif how == "sequence":
+        shutil.rmtree(folder)
+    elif how == "frame":
+        mask.unlink()
+    elif how == "id":
+        save(mask, np.full((45, 71), 3, np.uint8))
+    elif how == "empty sequence":
+        shutil.rmtree(folder)
+        folder.mkdir()
+    elif how == "empty root":
+        shutil.rmtree(place / "ours")
+        (place / "ours").mkdir()
+    elif how == "no root":
+        shutil.rmtree(place / "ours")
+    elif how == "empty truth":
+        shutil.rmtree(place / "truth" / "a")
+        (place / "truth" / "a").mkdir()
+    elif how == "truth 0 and 255":
+        write(place / "truth", "a", 255 * clip(1, objects=1), "L")
+    elif how == "cut":
+        mask.write_bytes(mask.read_bytes()[:-40])
+    elif how == "bit":
+        data = bytearray(mask.read_bytes())
+        data[data.index(b"IDAT") + 20] ^= 4
+        mask.write_bytes(data)
+    elif how == "text":
+        mask.write_text("no picture")
+    elif how == "colours":
+        Image.new("RGB", (71, 45)).save(mask)
+    elif how == "dataset":
+        (place / "truth" / "Annotations").mkdir()
+    elif how == "json there":
+        (place / "s.json").write_text("old")
+    elif how == "csv there":
+        (place / "csv").mkdir()
+        (place / "csv" / "per-sequence_results-val.csv").write_text("old")
+    return ["--protocol", "davis2018"] if how == "protocol" else []
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("0 and 255", "unknown id 255 .* 0 and 255 use the protocol davis2016"),
+        ("size", "00002.png: expected 71×45 pixels .* found 71×44"),
+        ("sequence", "sequence a: expected a folder"),
+        ("frame", r"00002.png, found no file \(1 of 4"),
+        ("id", "sequence a: unknown id 3 in the prediction of frame 00002, expected ids 0…2"),
+        ("empty sequence", "found it empty"),
+        ("empty root", "expected a folder with one folder for each sequence"),
+        ("no root", "expected a folder with one folder for each sequence"),
+        ("empty truth", "expected annotated frames"),
+        ("truth 0 and 255", "none but 255; .* davis2016"),
+        ("cut", "00002.png: expected a palette or grey PNG"),
+        ("bit", "00002.png: expected a palette or grey PNG"),
+        ("text", "00002.png: .* found no picture"),
+        ("colours", "00002.png: .* found mode RGB"),
+        ("dataset", "found a dataset; give .* Annotations/480p"),
+        ("json there", "--overwrite"),
+        ("csv there", "--overwrite"),
+        ("protocol", "unknown protocol"),
+    ],
+)
+def test_bad_input_stops_in_one_line(
+    place: Path, how: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = damage(place, how)
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    files = ["--json", str(place / "s.json"), "--csv", str(place / "csv"), "--workers", "1"]
+    refused(capsys, score(place, *files, *more), words)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    if how.endswith("there"):
+        assert score(place, *files, "--overwrite") == 0
+        assert json.loads((place / "s.json").read_text())["objects"]
+
+
+def test_per_frame_wants_a_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, score(place, "--per-frame"), "--json or --csv")
+
+
+def test_ctrl_c_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def stop(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stremn.commands.score.score_folder", stop)
+    assert score(place, "--json", str(place / "s.json")) == 130 and calls
+    assert not (place / "s.json").exists()
+
+
+# Reading masks
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "LA", "1"])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (31, 300)])
+def test_reader_equals_pillow(tmp_path: Path, mode: str, shape: tuple[int, int]) -> None:
+    ids = np.random.default_rng(1).integers(0, 256 if mode != "1" else 2, shape).astype(np.uint8)
+    if mode == "LA":
+        pixels = np.stack([ids, np.full_like(ids, 200)], axis=-1)
+        Image.fromarray(pixels).save(tmp_path / "m.png")
+    elif mode == "1":
+        Image.fromarray(ids * 255).convert("1").save(tmp_path / "m.png")
+    else:
+        save(tmp_path / "m.png", ids, mode)
+    with Image.open(tmp_path / "m.png") as image:
+        assert image.mode == mode
+    assert (read_ids(tmp_path / "m.png") == ids).all()
+
+
+def test_reader_keeps_files_apart(tmp_path: Path) -> None:
+    """One reader, files of several kinds and sizes: no array shows what an earlier file left."""
+    generator, reader = np.random.default_rng(3), MaskReader()
+    for number in range(12):
+        shape = ((20, 30), (20, 30), (30, 20))[number % 3]
+        ids = generator.integers(0, 4, shape).astype(np.uint8)
+        save(tmp_path / f"{number}.png", ids, "PL"[number // 6])
+        assert (reader(tmp_path / f"{number}.png") == ids).all(), number
+
+
+def test_filtered_rows_and_split_chunks(tmp_path: Path) -> None:
+    """PNG written by hand: palette, rows with filters 1 and 2, compressed data in pieces."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    for filters in ([0, 0, 0], [0, 1, 2]):
+        rows = np.array([[1, 1, 2], [1, 0, 1], [0, 0, 1]], np.uint8)
+        expected = rows if not any(filters) else np.array([[1, 1, 2], [1, 1, 2], [1, 1, 3]])
+        data = zlib.compress(
+            b"".join(bytes([f]) + row.tobytes() for f, row in zip(filters, rows, strict=True))
+        )
+        parts = chunk(b"IDAT", data[:5]) + chunk(b"IDAT", data[5:]) + chunk(b"IEND", b"")
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 3, 8, 3, 0, 0, 0)) + chunk(b"PLTE", bytes(768))
+        (tmp_path / "m.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + parts)
+        assert read_ids(tmp_path / "m.png").tolist() == expected.tolist()
+
+
+# DAVIS
+
+
+def davis_folder() -> Path:
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("STREMN_SHARED_DATA", beside)) / "DAVIS"
+    if not folder.is_dir():
+        pytest.skip(f"needs DAVIS in {folder.parent}; set STREMN_SHARED_DATA to the folder that holds it")
+    return folder
+
+
+def test_keep_the_first_mask_on_davis(tmp_path: Path) -> None:
+    """Ten sequences against the plain implementation, and the truth against itself."""
+    davis = davis_folder()
+    names = read_names(str(davis / "ImageSets" / "2016" / "val.txt"))
+    assert len(names) == 10
+    clips = {}
+    for name in names:
+        paths = sorted((davis / "Annotations" / "480p" / name).glob("*.png"))
+        truth = np.stack([np.array(Image.open(path)) for path in paths])
+        for path, one in zip(paths, truth, strict=True):
+            (tmp_path / "truth" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "truth" / name / path.name).symlink_to(path)
+            save(tmp_path / "ours" / name / path.name, (truth[0] > 127).astype(np.uint8))
+            assert one.max() in (0, 255)
+        ids = (truth > 127).astype(np.uint8)
+        clips[name] = (np.repeat(ids[:1], len(ids), axis=0), ids)
+    assert score(tmp_path, "--json", str(tmp_path / "s.json"), protocol="davis2016") == 0
+    agree(json.loads((tmp_path / "s.json").read_text()), plain_davis(clips))
+    assert score(tmp_path, "--json", str(tmp_path / "1.json"), protocol="davis2016", ours="truth") == 0
+    form = json.loads((tmp_path / "1.json").read_text())["global"]
+    assert form == {column: 0.0 if "Decay" in column else 1.0 for column in COLUMNS}
