@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import official_reference as reference
 import stremn
 from stremn.cli import main
 from stremn.data import excerpt
@@ -447,25 +448,16 @@ def test_every_system_and_setting_runs(place: Path, weights: Path, tmp_path: Pat
 
 
 def test_a_released_checkpoint_is_read_by_the_command(
-    place: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen: list[tuple[Path, str]] = []
-
-    def load(path: Path, system: str) -> tuple[torch.nn.Module, dict[str, Any]]:
-        seen.append((path, system))
-        return build_model("stremn", FIELDS).eval(), {
-            "system": "stcn",
-            "fields": {},
-            "trained": {"official": "x"},
-        }
-
-    monkeypatch.setattr("stremn.tasks.open.load_network", load)
-    released = tmp_path / "stcn.pth"
-    assert main(arguments(place, released, "--system", "stcn", "--stop", "2")) == 0
-    assert seen == [(released, "stcn")]
-    assert (
-        Trace.load(place / "out" / "trace.json").about["size"] == HEIGHT
-    )  # 480, but never above the frames'
+    path = place / "stcn.pth"
+    torch.save(reference.random_weights(reference.stcn_shapes(), 1, 0.1), path)
+    assert main(arguments(place, path, "--system", "stcn", "--stop", "2")) == 0
+    about = Trace.load(place / "out" / "trace.json").about
+    assert (about["system"], about["policy"], about["size"]) == ("stcn", "every_n", HEIGHT)
+    capsys.readouterr()
+    assert main(arguments(place, path, "--system", "stm", out="b")) == 2
+    assert "do not fit" in capsys.readouterr().err
 
 
 def test_mixed_precision_is_near_and_saved(weights: Path, tmp_path: Path) -> None:

@@ -163,4 +163,6 @@ def _linked(source: str, target: str) -> None:
 
 def _write(path: Path, pixels: Pixels) -> None:
     with replacing(path) as scratch:
-        Image.fromarray(pixels).save(scratch, format="PNG")
+        Image.fromarray(pixels).save(
+            scratch, format="PNG", compress_level=3
+        )  # a third of 6's time, 5 % larger

@@ -100,11 +100,13 @@ class Explorer(anywidget.AnyWidget):
         """A frame, its masks in one or two runs, their slots, and the heat of a pixel.
 
         Buffers: JPEG of the frame; outline of the truth, empty where none is; for each run its mask, empty
-        where none is, and float32 heat maps (K, h, w), empty where none are.
+        where none is, and float32 heat maps (K, h, w), empty where none are. With ``pictures`` false only the
+        heat: the browser has the rest.
         """
         frame = int(content["frame"])
-        picture = images.jpeg(self.session.pictures[frame]) if content.get("picture", True) else b""
-        truth = self.session.truth
+        wanted = bool(content.get("pictures", True))
+        picture = images.jpeg(self.session.pictures[frame]) if wanted else b""
+        truth = self.session.truth if wanted else None
         outline = (
             images.outline_png(np.asarray(truth[frame]))
             if truth is not None and content.get("truth")
@@ -114,7 +116,7 @@ class Explorer(anywidget.AnyWidget):
         for number in content["runs"]:
             run = self.session.runs[int(number)]
             part = packing.one_step(run, frame) if frame < run.done else None
-            known = run.masks is not None and frame < len(run.masks)
+            known = wanted and run.masks is not None and frame < len(run.masks)
             out.append(images.mask_png(run.masks[frame]) if known else b"")  # type: ignore[index]
             heat = self._heat(run, frame, content.get("pixel"))
             out.append(heat.pop("bytes", b""))

@@ -1,14 +1,13 @@
 """Stage 1: make the embedded data (clips, static images, walkers)."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stremn.data import prepared
+from stremn.data import prepared, prepared_videos
 from stremn.data.acquire.catalogue import load
 from stremn.data.acquire.prepare import describe, prepare
 from stremn.data.clips import VOID
@@ -18,7 +17,6 @@ from stremn.data.prepared import Source, write_source
 from stremn.data.procedural import ClipSettings
 from stremn.data.sheets import clip_sheet, image_sheet, video_sheet
 from stremn.data.walkers import WalkerSettings
-from stremn.data.windows import files, read_video
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 
@@ -95,11 +93,9 @@ def summarise(stage: Stage[Parameters]) -> pd.DataFrame:
     size = "×".join(map(str, static[0][1].shape))
     rows.append({"set": "static images", "items": len(static), "frames": len(static), "size": size})
     for split in ("train", "val", "test"):
-        videos = [read_video(path) for path in files(stage.out / "walkers" / split)]
-        size = "×".join(map(str, videos[0].shape[1:]))
-        rows.append(
-            {"set": f"walkers, {split}", "items": len(videos), "frames": sum(map(len, videos)), "size": size}
-        )
+        items, frames, shape = prepared_videos.extent(stage.out / "walkers" / split)
+        size = "×".join(map(str, shape[:2]))
+        rows.append({"set": f"videos, {split}", "items": items, "frames": frames, "size": size})
     table = pd.DataFrame(rows).set_index("set")
     stage.table("summary", table)
     stage.metrics({"clips": float(table["items"].iloc[: len(stage.parameters.vos)].sum())})
@@ -113,22 +109,14 @@ def look(stage: Stage[Parameters]) -> dict[str, Figure]:
     for split in stage.parameters.vos:
         clips = prepared.clips(stage.out / "vos" / split)
         some = [clips[i] for i in range(min(show, len(clips)))]
-        drawn[f"clips_{split}"] = clip_sheet(some, f"Generated clips, {split}")
+        drawn[f"clips_{split}"] = clip_sheet(some, f"Clips, {split}")
     static = prepared.images(stage.out / "static")
     drawn["static"] = image_sheet(
         [static[i] for i in range(min(4 * show, len(static)))], "Static images with masks"
     )
     drawn["walkers"] = video_sheet(
-        _walkers(stage.out / "walkers" / "train"), "Walkers: six actions, one person"
+        prepared_videos.show(stage.out / "walkers" / "train", show), "Videos for prediction"
     )
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn
-
-
-def _walkers(folder: Path) -> list[tuple[str, np.ndarray]]:
-    """The first video of each action."""
-    first: dict[str, Path] = {}
-    for path in files(folder):
-        first.setdefault(path.stem.split("_")[1], path)
-    return [(action, read_video(path)) for action, path in first.items()]

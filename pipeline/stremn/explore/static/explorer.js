@@ -208,20 +208,20 @@ class App {
   async load({ frame }) {
     const runs = this.beside === null ? [this.run] : [this.run, this.beside];
     const known = runs.filter((n) => n < this.runs.length);
-    const name = `${frame}:${known}:${this.shows.truth}`;
-    const picture = this.seen.get(name);
-    const answer = await this.ask("view", { frame, runs: known, picture: !picture, truth: this.shows.truth,
+    const name = `${frame}:${known.map((n) => [n, this.runs[n].done > frame])}:${this.shows.truth}`;
+    const before = this.seen.get(name);
+    const answer = await this.ask("view", { frame, runs: known, pictures: !before, truth: this.shows.truth,
       pixel: this.pixel && { ...this.pixel, whole: this.shows.whole } });
     if (!answer) return;
     const { buffers } = answer;
-    const base = picture || await Promise.all([bitmap(buffers[0], "image/jpeg"), bitmap(buffers[1], "image/png")]);
+    const base = before || await Promise.all([bitmap(buffers[0], "image/jpeg"), bitmap(buffers[1], "image/png"),
+      ...known.map((_, n) => bitmap(buffers[2 + 2 * n], "image/png"))]);
     this.seen.set(name, base);
-    const masks = await Promise.all(known.map((_, n) => bitmap(buffers[2 + 2 * n], "image/png")));
     answer.parts.forEach((part, n) => { if (part.heat) part.heat.maps = numbers(buffers[3 + 2 * n], Float32Array); });
     const stages = [this.stage, this.other];
     const slots = [this.slots, this.otherSlots];
     const drawn = known.map((number, n) => {
-      stages[n].set({ picture: base[0], truth: base[1], mask: masks[n], title: this.titles(number, answer.parts[n], frame) });
+      stages[n].set({ picture: base[0], truth: base[1], mask: base[2 + n], title: this.titles(number, answer.parts[n], frame) });
       return slots[n].set(number, answer.parts[n], this.slotTitle(number, answer.parts[n]));
     });
     if (!known.length) this.stage.set({ picture: base[0], truth: base[1], mask: null, title: [`frame ${frame}`] });
