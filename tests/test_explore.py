@@ -27,7 +27,7 @@ from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.ops.attention import augmented
-from stremn.tasks.segment_video import segment_video
+from stremn.tasks.segment_video import segment_stream
 from stremn.tasks.stream import Stream
 
 FIELDS: dict[str, Any] = {
@@ -316,7 +316,7 @@ def test_a_trace_of_segment_opens_with_its_masks(network: STReMN, clip: Any, tmp
         for frame in clip[0]:
             video.write(frame)
     stream = Stream(network, make_policy("learned", slots=3), META)
-    segment_video(stream, open_frames(tmp_path / "v.mp4"), first_seen(clip[1])[0], tmp_path / "out")
+    segment_stream(stream, open_frames(tmp_path / "v.mp4"), first_seen(clip[1])[0], tmp_path / "out")
     opened = open_trace(tmp_path / "out", tmp_path / "v.mp4")
     (run,) = opened.runs
     assert stream.trace is not None and run.trace.steps == stream.trace.steps

@@ -487,11 +487,19 @@ def test_far_parts_are_dropped_from_masks_and_mattes(
         stremn.Stream, "step", lambda self, f, m=None: step(self, f, m) if m is not None else wrong.clone()
     )
     for out, more in (("a", []), ("b", ["--postprocess"])):
-        assert main(arguments(place, weights, "--stop", "2", "--write", "masks,matte", *more, out=out)) == 0
+        assert (
+            main(
+                arguments(
+                    place, weights, "--stop", "2", "--write", "masks,matte,object-mattes", *more, out=out
+                )
+            )
+            == 0
+        )
     before, after = (masks_in(place / out)["f_2"] for out in ("a", "b"))
     assert before[39, 49] == before[0, 0] == after[0, 0] == 2 and after[39, 49] == 0
     grey = np.asarray(Image.open(place / "b" / "matte" / "f_2.png"))
-    assert grey[0, 0] == 230 and grey[39, 49] == 0
+    own = np.asarray(Image.open(place / "b" / "object_mattes" / "2" / "f_2.png"))
+    assert grey[0, 0] == own[0, 0] == 230 and grey[39, 49] == own[39, 49] == 0
 
 
 def test_a_camera_is_a_source(

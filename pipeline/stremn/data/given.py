@@ -15,7 +15,7 @@ from stremn.data.excerpt import Excerpt
 from stremn.data.video import Frames, ImageFolder, first_mask
 from stremn.errors import InputError
 
-MaskFiles = str | Path | Mapping[int, str | Path | Pixels]
+MaskFiles = str | Path | Pixels | Mapping[int, str | Path | Pixels]
 
 
 @dataclass(frozen=True)

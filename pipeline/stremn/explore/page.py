@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -55,6 +56,7 @@ def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool
         print(f"explorer: {url}\nCtrl-C stops it.", flush=True)
         if browser:
             threading.Timer(1.0, webbrowser.open, [url]).start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the kernels too
         with contextlib.suppress(KeyboardInterrupt):
             app.start()
     print("stopped", file=sys.stderr)

@@ -18,6 +18,7 @@ from stremn.tasks.multiscale import SCALES
 from stremn.tasks.open import open_stream, shipped_checkpoint
 from stremn.tasks.segment_run import RESULTS, Segmented, SegmentRun, seen_again
 from stremn.tasks.stopped import PROGRESS, Job, open_stopped
+from stremn.tasks.stream import Stream
 
 SHORTER_SIDE = 240  # pixels, where a checkpoint does not say what it was made for
 RELEASED_SIDE = 480  # of the released weights of STM and STCN: DAVIS at 480p
@@ -75,8 +76,8 @@ def segment_video(
 
     Args:
         video: a video file, a folder of images, or opened frames (a camera, say).
-        masks: of the first frame (a file of object ids), or by frame number: files, or ids (H, W). An id
-            that is new appears there; one that is known is corrected.
+        masks: of the first frame (a file, or ids (H, W)), or a dict of such by frame number. An id that
+            is new appears there; one that is known is corrected.
         out: folder for the results; new, or empty.
         remove: ids by the frame from which they are no longer segmented.
         start, stop: first frame, and the one before which to end; None: the video's end. All frame
@@ -127,6 +128,22 @@ def segment_video(
         where,
     )
     return SegmentRun(stream, frames, given, job).to(Path(out), stop_after, overwrite)
+
+
+def segment_stream(
+    stream: Stream,
+    video: Path | str | Frames,
+    masks: MaskFiles,
+    out: Path | str,
+    *,
+    write: str | Sequence[str] = DEFAULT,
+    overwrite: bool = False,
+) -> Segmented:
+    """``segment_video`` with a fresh stream of one's own, at the size that it has. ``InputError`` as there."""
+    kinds, frames = chosen(write), Excerpt(_opened(video))
+    given = read_given(masks, {}, frames)
+    job = Job(str(frames.path.resolve()), "", write=kinds, device=stream.device)
+    return SegmentRun(stream, frames, given, job).to(Path(out), None, overwrite)
 
 
 def resume_segmenting(

@@ -66,7 +66,7 @@ class Slots {
     const at = heat ? heat.slots.indexOf(slot.frame) : -1;
     const share = at >= 0 ? heat.share[at] : slot.mass;
     card.bar.style.width = `${Math.round(100 * (share || 0))}%`;
-    card.mass.textContent = at >= 0 ? `${percent(share)} of the pixel's read` : `${percent(slot.mass)} of the read`;
+    card.mass.textContent = at >= 0 ? `${percent(share)} of the ${heat.positions > 1 ? "object" : "pixel"}'s read` : `${percent(slot.mass)} of the read`;
     card.facts.replaceChildren(...[
       el("span", { title: "frames since this template was written" }, `${slot.age} old`),
       slot.score == null ? null : el("span", { title: "similarity of the incoming frame to this template (Eq. 1)" },
@@ -109,7 +109,7 @@ function heatLayer(cells, width, height, top, map) {
   for (let i = 0; i < cells.length; i++) {
     const value = top > 0 ? (cells[i] / top) ** 0.4 : 0;
     const c = 3 * Math.round(255 * value);
-    image.data.set([map[c], map[c + 1], map[c + 2], Math.round(235 * Math.min(1, 1.6 * value))], 4 * i);
+    image.data.set([map[c], map[c + 1], map[c + 2], Math.round(175 * Math.min(1, 1.6 * value))], 4 * i);
   }
   context.putImageData(image, 0, 0);
   return canvas;
