@@ -247,7 +247,7 @@ def test_segmenting_and_scoring_official_clips(davis: Path, youtube: Path, tmp_p
     network = STReMN(backbone="tiny", key_dim=8, value_dim=8, update_dim=8, decoder_dims=(8, 8, 8)).eval()
     policy = make_policy("learned", slots=2)
     sets = [
-        (open_clips("davis-2017", davis, "val"), "davis2017"),
+        (open_clips("davis-2016", davis, "val"), "davis2016"),
         (open_clips("youtube-vos-2019", youtube, "train_held_out", all_frames=True), "youtube-vos"),
         (open_clips("youtube-vos-2019", youtube, "valid"), None),
     ]

@@ -30,7 +30,7 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether a run is being computed."""
-        return self._thread is not None and self._thread.is_alive()
+        return self.current is not None or bool(self._waiting)
 
     def add(self, run: Run, steps: Steps) -> None:
         """Compute a run when those before it are done."""
@@ -65,6 +65,7 @@ class Worker:
 
     def _compute(self, run: Run, steps: Steps) -> None:
         told, frame = 0.0, run.done - 1
+        problem = None
         try:
             for frame in steps():
                 if self._stop:
@@ -72,9 +73,11 @@ class Worker:
                 if time.monotonic() - told > PAUSE:
                     told = time.monotonic()
                     self._tell(run, frame, False, None)
-            self._tell(run, frame, True, None)
         except InputError as error:
-            self._tell(run, frame, True, str(error))
+            problem = str(error)
         except Exception as error:  # a thread's traceback is seen by nobody
-            self._tell(run, frame, True, f"{type(error).__name__}: {error}")
+            problem = f"{type(error).__name__}: {error}"
             raise
+        finally:
+            self.current = None
+            self._tell(run, frame, True, problem)
