@@ -270,10 +270,15 @@ def test_the_same_notebook_in_jupyterlab(browser: "sync_api.Browser", root: Path
     try:
         page.goto(f"{url}/tree/memory.ipynb?token=t0ken&reset")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=WAIT)
-        page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status=idle]", timeout=WAIT)
-        page.locator(".jp-NotebookPanel .jp-Cell").first.click()
-        page.get_by_role("menuitem", name="Run").first.click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=WAIT)
+        for _ in range(20):  # a kernel that has just been connected may pass over the wish
+            if page.locator(".jp-Dialog").count():
+                page.get_by_role("button", name="Select", exact=True).click()
+            page.get_by_role("menuitem", name="Run").first.click()
+            page.get_by_text("Run All Cells", exact=True).click()
+            page.wait_for_timeout(1500)
+            if re.search(r"\[[*\d]+\]:", page.locator(".jp-NotebookPanel").inner_text()):
+                break
         explorer = watched.explorer()
         explorer.scroll_into_view_if_needed()
         watched.until("e.querySelector('.status').textContent.includes('done')")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -75,9 +76,9 @@ class Worker:
                     self._tell(run, frame, False, None)
         except InputError as error:
             problem = str(error)
-        except Exception as error:  # a thread's traceback is seen by nobody
+        except Exception as error:  # told in the browser, and in full in the log; the thread goes on
             problem = f"{type(error).__name__}: {error}"
-            raise
+            traceback.print_exc()
         finally:
             self.current = None
             self._tell(run, frame, True, problem)

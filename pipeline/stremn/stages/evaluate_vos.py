@@ -1,7 +1,6 @@
 """Stage 4: segment unseen clips with every rule, and score what was saved (STReMN Tables 1 and 2)."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,20 +11,20 @@ from stremn.analysis.vos_figures import (
     difference_figure,
     distribution_figure,
     rules_figure,
-    segmentation_strip,
     slots_figure,
     time_figure,
 )
 from stremn.data import prepared
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
-from stremn.evaluation.folders import read_ids
 from stremn.evaluation.papers import SLOTS
 from stremn.evaluation.tables import systems_table
 from stremn.evaluation.vos import VOSScores, score_folder
 from stremn.memory import POLICIES
 from stremn.settings import Settings
+from stremn.stages import evaluation_pictures as pictures
 from stremn.stages.base import Stage
+from stremn.stages.evaluation_pictures import by_object
 from stremn.stages.runs import PREDICTIONS, Run, segment_runs
 from stremn.tasks.folder import write_masks
 
@@ -137,20 +136,22 @@ def tables(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFra
 
 
 def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, Figure]:
-    """Rules, slots, differences, capacity, J over time and sorted, and a clip."""
+    """Rules, slots, differences, capacity, J over time and sorted, and a clip: its masks, where it is read."""
     p = stage.parameters
     label = {name: title(p, name) for name in scores}
     mean = {name: bootstrap_mean(s.column(), seed=p.seed) for name, s in scores.items()}
     rules = [name for name in (*p.rules, BASELINE) if name in mean]
     slots = {k: mean["learned" if k == p.slots else f"learned@{k}"] for k in p.learned_slots}
-    learned = _by_object(scores["learned"])
+    learned = by_object(scores["learned"])
     gaps = {
-        label[n]: paired_difference(learned, _by_object(s), seed=p.seed)
+        label[n]: paired_difference(learned, by_object(s), seed=p.seed)
         for n, s in scores.items()
         if n not in ("learned", BASELINE)
     }
     chosen = [n for n in ("learned", "first_and_previous", "every_n", BASELINE) if n in scores]
     per_frame = {n: scores[n].per_frame.values() for n in chosen}
+    shown = [n for n in ("learned", "first_and_previous", BASELINE) if n in scores]
+    clip, object_id = pictures.median_object(scores["learned"])
     drawn = {
         "rules": rules_figure(
             {label[n]: mean[n] for n in rules},
@@ -167,8 +168,11 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
         "distribution": distribution_figure(
             {label[n]: np.concatenate([o.j for o in c]) for n, c in per_frame.items()}
         ),
-        "strip": _strip(stage, scores),
+        "strip": pictures.strip(stage, clip, {n: label[n] for n in shown}),
     }
+    read = pictures.read(stage, all_runs(p)["learned"], clip, object_id)
+    if read is not None:
+        drawn["read"] = read
     capacities = {int(n.partition("@")[2]): mean[n] for n in mean if n.startswith("lfu@")}
     if capacities:
         lines = {label[n]: mean[n].mean for n in ("every_n", "first_and_previous") if n in mean}
@@ -176,10 +180,6 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn
-
-
-def _by_object(scores: VOSScores) -> dict[str, float]:
-    return {name: row["J&F-Mean"] for name, row in scores.objects.items()}
 
 
 def _metrics(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, float]:
@@ -195,26 +195,3 @@ def _metrics(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str
             f"{key}.F": system.global_["F-Mean"],
         }
     return out
-
-
-def _strip(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> Figure:
-    """The clip on which the learned rule is at its median, beside the truth and a baseline."""
-    by_object = _by_object(scores["learned"])
-    middle = sorted(by_object, key=lambda name: by_object[name])[len(by_object) // 2].rsplit("_", 1)[0]
-    clips = prepared.clips(stage.inputs("data") / "vos" / stage.parameters.split)
-    index = clips.names.index(middle)
-    clip = clips[index]
-    rows = {"truth": clip.masks}
-    for name in ("learned", "first_and_previous", BASELINE):
-        if name in scores:
-            rows[title(stage.parameters, name)] = _read(
-                stage.out / PREDICTIONS / name / middle, clips.frame_names(index)
-            )
-    at = [round(i * (len(clip.masks) - 1) / 7) for i in range(8)]
-    return segmentation_strip(
-        clip.frames, rows, at=at, title=f"Masks on clip {middle} (median of the learned rule)"
-    )
-
-
-def _read(folder: Path, frames: list[str]) -> np.ndarray:
-    return np.stack([read_ids(folder / f"{frame}.png") for frame in frames])
