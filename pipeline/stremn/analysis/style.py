@@ -4,7 +4,6 @@ Colours are those of Okabe and Ito (2008), told apart by all common kinds of col
 """
 
 import os
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from stremn.display import let_notebooks_draw
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
@@ -45,7 +46,7 @@ def marker(index: int) -> str:
 
 def new_figure(title: str, caption: str, width: float = 7.0, height: float = 3.6) -> Figure:
     """An empty figure with a title above and a caption below. width, height: inches, caption excluded."""
-    _let_notebooks_draw()
+    let_notebooks_draw()
     lines = textwrap.wrap(caption, max(20, int(width * 15.5)))
     below = 0.19 * len(lines) + 0.12 if lines else 0.0
     figure = Figure(figsize=(width, height + below), facecolor="white")
@@ -54,18 +55,6 @@ def new_figure(title: str, caption: str, width: float = 7.0, height: float = 3.6
     figure.suptitle(title, fontsize=12, color=INK)
     figure.text(0.012, 0.04 / (height + below), "\n".join(lines), fontsize=8.5, color="#555555", va="bottom")
     return figure
-
-
-def _let_notebooks_draw() -> None:
-    """Register figures with IPython; by itself it does so only where pyplot was imported, and shows text."""
-    if "IPython" not in sys.modules:
-        return
-    from IPython.core.getipython import get_ipython
-    from IPython.core.pylabtools import select_figure_formats
-
-    shell: Any = get_ipython()
-    if shell is not None and Figure not in shell.display_formatter.formatters["image/png"].type_printers:
-        select_figure_formats(shell, {"png"})
 
 
 def new_axes(figure: Figure, rows: int = 1, columns: int = 1, **options: Any) -> list[Axes]:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from stremn import fingerprint, paths
 from stremn.device import choose
+from stremn.display import let_notebooks_draw
 from stremn.errors import InputError
 from stremn.settings import Settings
 from stremn.tracking import Logger
@@ -141,6 +142,7 @@ def open_stage(name: str, parameters: type[P], profile: str, settings: Mapping[s
         settings: the block, put in by the runner; empty where a person runs the notebook by hand: then it
             is read from ``params.yaml`` and results go to ``data/runs/interactive``.
     """
+    let_notebooks_draw()
     root = paths.find_root()
     block = dict(settings) or read_block(root, profile, name)
     checked = parameters.parse(block, f"{paths.MARKER}: {profile}.{name}")
