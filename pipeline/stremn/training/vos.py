@@ -26,8 +26,9 @@ def clip_loss(
     Differs: STReMN does not say so, but its 5-frame clips never fill 6 slots, and a slot that is never
     evicted teaches the update nothing. So the number of slots is drawn for each batch from ``slots``
     (smallest and largest, both included). With the first frame protected 2 slots leave no choice, and the
-    gradient of the update keys is exactly 0: fine-tune from 3 on. ``rule`` None is the network's own; "every N" holds every frame
-    here, as STM and STCN train.
+    gradient of the update keys is exactly 0: fine-tune from 3 on.
+
+    ``rule`` None is the network's own; "every N" holds every frame here, as STM and STCN train.
     """
     low, high = slots
     count = int(torch.randint(low, high + 1, (1,), generator=generator, device=generator.device))
