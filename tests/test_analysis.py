@@ -1,6 +1,7 @@
 """Trace statistics against plain loops, and every figure drawn once without a warning."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,21 @@ def test_a_score_of_a_protected_slot_is_not_shown() -> None:
     figure = memory_figures.score_figure(make_trace(4, 20, 0))
     shown = figure.axes[0].collections[0].get_array()
     assert np.ma.getmaskarray(shown)[0].all() and not np.ma.getmaskarray(shown)[1, -1]
+
+
+@pytest.mark.parametrize("observed_shown", [1, 4])
+def test_long_labels_of_a_prediction_strip_stay_in_their_rows(observed_shown: int) -> None:
+    frames = np.zeros((8, 32, 32), np.uint8)
+    names = ["STReMN with its memory read as zeros", "PredRNN++ with highway connections", "short"]
+    figure = prediction_figures.prediction_strip(
+        frames, frames, dict.fromkeys(names, frames), observed_shown=observed_shown
+    )
+    figure.draw_without_rendering()
+    texts = [text for axes in figure.axes for text in axes.texts]
+    assert [" ".join(text.get_text().split()) for text in texts] == names
+    boxes = [text.get_window_extent() for text in texts]
+    assert all(above.y0 > below.y1 for above, below in pairwise(boxes))
+    pictures = [axes.get_window_extent() for axes in figure.axes if axes.images]
+    for box in boxes:
+        beside = min(one.x0 for one in pictures if one.y0 < box.y0 and box.y1 < one.y1)
+        assert 0 < box.x0 < box.x1 < beside

@@ -281,7 +281,7 @@ def test_the_same_notebook_in_jupyterlab(browser: "sync_api.Browser", root: Path
                 break
         explorer = watched.explorer()
         explorer.scroll_into_view_if_needed()
-        watched.until("e.querySelector('.status').textContent.includes('done')")
+        watched.until("e.querySelector('header option').textContent === 'original'")  # all frames are done
         page.locator(".timeline-canvas").focus()
         page.keyboard.press("End")
         watched.until("e.dataset.shown == '59'")

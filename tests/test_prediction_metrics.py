@@ -200,6 +200,14 @@ def test_no_weights_gives_none_and_a_reason(empty_hub: Path, alexnet_file: Path)
     assert "SHA-256" in reason and "7be5be79" in reason and "other.pth: not found" in reason
 
 
+def test_the_reason_does_not_name_the_home_folder(empty_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: empty_hub)
+    reason = load_lpips()[1]
+    assert f": ~/checkpoints/{WEIGHTS_NAME}: not found" in reason and str(empty_hub) not in reason
+    monkeypatch.setattr(Path, "home", lambda: empty_hub / "other")
+    assert str(empty_hub / "checkpoints" / WEIGHTS_NAME) in load_lpips()[1]
+
+
 @pytest.mark.parametrize("source", ["file", "environment", "hub"])
 def test_weights_are_found_and_loaded_strictly(
     source: str, empty_hub: Path, alexnet_file: Path, monkeypatch: pytest.MonkeyPatch

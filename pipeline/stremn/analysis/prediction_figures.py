@@ -1,8 +1,10 @@
 """Figures of video prediction: metrics along the predicted frames, and the frames themselves."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stremn.analysis.style import (
@@ -18,6 +20,7 @@ from stremn.analysis.style import (
 )
 
 BETTER = {"MSE": "lower", "MAE": "lower", "LPIPS": "lower", "PSNR": "higher", "SSIM": "higher"}
+LETTER = 0.085  # inches across, at the size of the labels
 UNITS = {"PSNR": "dB", "MSE": "summed over a frame", "MAE": "summed over a frame"}
 
 
@@ -77,7 +80,7 @@ def prediction_strip(
     figure = new_figure(
         title,
         "Left of the line: observed frames. Right: the true future above, the predictions below it. Look "
-        "for limbs that blur or fall out of step.",
+        "for what blurs, fades or falls out of step.",
         12.5,
         0.6 + (tall + 0.08) * len(rows),
     )
@@ -90,6 +93,17 @@ def prediction_strip(
                 grid[r, c].set_axis_off()
         for c, t in enumerate(right, len(left)):
             show(grid[r, c], frames[t], f"t = {len(observed) + t + 1}" if r == 0 else "")
-        grid[r, len(left)].set_ylabel(label, fontsize=9, color=INK)
+        if r == 0:
+            grid[r, len(left)].set_ylabel(label, fontsize=9, color=INK)
+        else:
+            _label(grid[r, len(left) - 1], label, cell * len(left))
         grid[r, len(left)].spines["left"].set(visible=True, color=ORANGE, linewidth=3)
     return figure
+
+
+def _label(axes: Axes, label: str, width: float) -> None:
+    """A row's label, in lines of ``width`` inches that end at the right edge of an empty field."""
+    lines = textwrap.fill(label, max(8, int(width / LETTER)))
+    axes.text(
+        0.95, 0.5, lines, transform=axes.transAxes, ha="right", va="center", fontsize=9, color=INK
+    ).set_in_layout(False)

@@ -80,8 +80,16 @@ def load_lpips(
         problem = _problem(place)
         if problem is None:
             return Lpips(_network(place), device), str(place)
-        tried.append(f"{place}: {problem}")
+        tried.append(f"{shortened(place)}: {problem}")
     return None, f"no AlexNet weights ({WEIGHTS_NAME}): " + "; ".join(tried)
+
+
+def shortened(path: Path) -> str:
+    """A path with ``~`` in place of the user's home folder: reasons are saved with results."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):  # elsewhere, or there is no home
+        return str(path)
 
 
 def _problem(file: Path) -> str | None:
