@@ -21,7 +21,7 @@ from stremn.data.acquire.catalogue import Entry, find, load
 from stremn.data.acquire.damage import fault
 from stremn.data.acquire.layout import check, require
 from stremn.data.acquire.places import Places
-from stremn.data.acquire.prepare import missing, prepare, raw, write_records
+from stremn.data.acquire.prepare import missing, prepare, raw
 from stremn.errors import InputError
 
 ENTRIES = load()
@@ -268,12 +268,6 @@ def test_prepare_says_what_to_do(tmp_path: Path) -> None:
         prepare("kth", root)
     with pytest.raises(InputError, match="shows how to get it"):
         prepare("human36m", root)
-
-
-def test_the_records_are_one_file(davis: Path, tmp_path: Path) -> None:
-    _, record = prepare("davis-2017", project(tmp_path), path=davis)
-    content = json.loads(write_records([record], tmp_path).read_text(encoding="utf-8"))
-    assert content == {"davis-2017": record}
 
 
 # --- the commands

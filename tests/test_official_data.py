@@ -25,7 +25,6 @@ from stremn.data.official.moving_mnist import move
 from stremn.data.official.rle import decode, from_runs, parse
 from stremn.data.official.videos import resized
 from stremn.data.official.voc import fill_rim
-from stremn.data.official.youtube import frames_to_submit
 from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import IGNORED, ClipSampler, largest_in_view
 from stremn.data.windows import predrnn_strides
@@ -192,7 +191,6 @@ def test_youtube_objects_appear_late(youtube: Path) -> None:
     assert clip.objects == 3 and clip.annotated.tolist() == [True, True, False]
     given = first_appearances(torch.from_numpy(clip.masks[None].astype(np.int64)), 3)
     assert given[0].nonzero().tolist() == [[0, 0], [1, 2]]
-    assert frames_to_submit(youtube) == {"v": ["00000", "00005", "00010"]}
 
 
 def test_sparse_clips_train_on_annotated_frames(youtube: Path) -> None:

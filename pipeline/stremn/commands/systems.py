@@ -23,7 +23,9 @@ class Listed:
 
 SEGMENTATION: dict[str, Listed] = {
     "stremn": Listed("stremn", "learned", "STReMN 2021", "the default"),
-    "stremn-ms": Listed("stremn", "learned", "STReMN 2021, Table 3", "scales and flip (tasks.multiscale)"),
+    "stremn-ms": Listed(
+        "stremn", "learned", "STReMN 2021, Table 3", "--multi-scale; scales and flip of a run"
+    ),
     "stm": Listed("stm", "every_n", "STM 2019", "system stm"),
     "stcn": Listed("stcn", "every_n", "STCN 2021", "system stcn"),
     "amm": Listed("stcn", "lfu", "AMM 2022", "system stcn, policy lfu"),

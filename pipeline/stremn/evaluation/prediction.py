@@ -25,9 +25,6 @@ PSNR_CEILING = 100.0  # dB; of two identical frames, whose PSNR is infinite and 
 SSIM_WINDOW = 7  # scikit-image's default, used by all three codes
 
 
-HIGHER_IS_BETTER = {"mse": False, "mae": False, "psnr": True, "ssim": True, "lpips": False}
-
-
 class PerceptualDistance(Protocol):
     """What ``score_prediction`` needs of ``evaluation.lpips.Lpips``."""
 

@@ -1,4 +1,4 @@
-"""Stage 1: make the embedded data (clips, static images, walkers)."""
+"""Stage 1: make the embedded data (clips, static images, walkers), or note which datasets are used in place."""
 
 import json
 from typing import Any

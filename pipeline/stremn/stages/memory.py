@@ -50,6 +50,8 @@ def load(stage: Stage[Parameters]) -> Traces:
         )
     for name in dict.fromkeys(wanted):
         shutil.copytree(folder / name, stage.out / "traces" / name, dirs_exist_ok=True)
+    for path in sorted((folder / "learned").glob("*.json")):
+        stage.logger.artifact(path, "traces/learned")
     return {
         name: {path.stem: Trace.load(path) for path in sorted((folder / name).glob("*.json"))}
         for name in wanted

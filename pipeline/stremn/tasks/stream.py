@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stremn.data.files import replacing
 from stremn.errors import InputError
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.checkpoints import described_network, load_weights
@@ -191,7 +192,6 @@ class Stream:
 
     def save(self, path: str | Path) -> None:
         """Write everything that later steps depend on, the network included, to one safetensors file."""
-        path = Path(path)
         tensors = {MEMORY + k: v for k, v in self.memory.tensors().items()} if self.memory.slots else {}
         tensors |= {NETWORK + k: v for k, v in self.network.state_dict().items()}
         tensors[RANDOM] = self._generator.get_state()
@@ -207,16 +207,14 @@ class Stream:
             "memory_size": self.memory.size,
             "trace": None if self.trace is None else self.trace.to_dict(),
         }
-        scratch = path.with_name(path.name + ".part")
         try:
-            save_file(
-                {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
-                scratch,
-                metadata={"format": FORMAT, "about": json.dumps(about)},
-            )
-            scratch.replace(path)
+            with replacing(Path(path)) as scratch:
+                save_file(
+                    {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+                    scratch,
+                    metadata={"format": FORMAT, "about": json.dumps(about)},
+                )
         except (OSError, SafetensorError) as error:
-            scratch.unlink(missing_ok=True)
             raise InputError(f"expected to write the stream to {path}, could not: {error}") from error
 
 

@@ -9,7 +9,7 @@ from stremn.data.acquire import index, layout
 from stremn.data.acquire.catalogue import Entry, find
 from stremn.data.acquire.checksum import digests
 from stremn.data.acquire.get import there
-from stremn.data.acquire.places import Places, read_json, write_json
+from stremn.data.acquire.places import Places, read_json
 from stremn.errors import InputError
 
 Record = dict[str, Any]
@@ -81,13 +81,6 @@ def describe(name: str, root: Path, path: str | None) -> tuple[Path, Record]:
     else:
         raise InputError(f"expected the dataset {name!r} at {place}, found nothing: check the path")
     return place, {"name": name, "path": path, "files": count, "bytes": size, "sha256": digest, "faults": 0}
-
-
-def write_records(records: list[Record], out: Path) -> Path:
-    """``datasets.json`` in a stage's output: what it used, sorted by name."""
-    target = out / "datasets.json"
-    write_json(target, {record["name"]: record for record in records})
-    return target
 
 
 def missing(names: list[str], root: Path) -> list[str]:

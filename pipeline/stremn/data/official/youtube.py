@@ -97,15 +97,6 @@ def read_meta(path: Path) -> dict[str, Objects]:
     return found
 
 
-def frames_to_submit(root: Path | str, split: str = "valid") -> dict[str, list[str]]:
-    """The frames of each video that a submission holds: those at 6 a second, whatever rate was segmented."""
-    images = Path(root) / SPLITS[split][0] / IMAGES
-    if not images.is_dir():
-        raise InputError(f"expected the folder {images} of YouTube-VOS, found none: unpack it there")
-    names = sorted(path.name for path in images.iterdir() if path.is_dir())
-    return {name: [path.stem for path in image_files(images, name)] for name in names}
-
-
 def _pairs(
     images: Path, masks: Path, name: str, objects: Mapping[int, Sequence[str]], every: bool
 ) -> list[Pair]:

@@ -59,6 +59,7 @@ class Slots {
   fill(card, run, slot, heat, top) {
     const { app } = this;
     card.slot = slot.slot;
+    card.buttons.hidden = !this.actions || !app.runs[run].inside;
     card.name.textContent = `slot ${slot.slot + 1}: frame ${slot.frame}`;
     card.badge.hidden = !slot.next;
     card.root.classList.toggle("next", slot.next);

@@ -75,7 +75,7 @@ class Timeline {
     }
     this.tip.textContent = lines.join(" · ");
     this.tip.hidden = false;
-    this.tip.style.left = `${Math.min(event.offsetX + 12, this.canvas.clientWidth - 240)}px`;
+    this.tip.style.left = `${Math.min(event.offsetX + 12, this.canvas.clientWidth - this.tip.offsetWidth)}px`;
     this.tip.style.top = `${event.offsetY + 34}px`;
   }
 
