@@ -91,3 +91,19 @@ def test_clips_looked_at_smaller_give_masks_of_their_size(root: Path, tmp_path: 
     assert {m.shape for m in masks} == {(40, 60)}
     truth = clips[0].masks[0] > 0
     assert ((masks[0] > 0) == truth).mean() > 0.97  # the given mask, there and back
+
+
+def test_several_sets_of_clips_are_joined(root: Path) -> None:
+    place = root / "data/prepared/x/vos/train"
+    for name in ("one", "two"):
+        write_source(place / name, Source(dataset="clips", split="train"), Path("data/raw/own"))
+    joined = prepared.clips(place)
+    assert (
+        joined.names == ["one/a", "two/a"] and joined.length(1) == 4 and joined.annotated(1) == [0, 1, 2, 3]
+    )
+    single = prepared.clips(root / "data/raw/own/train")
+    assert (joined[1].frames == single[0].frames).all()
+    assert (joined.take(1, [2, 0]).masks == single.take(0, [2, 0]).masks).all()
+    assert joined.frame_names(0) == single.frame_names(0)
+    with pytest.raises(InputError, match="several joined"):
+        _ = joined.annotations

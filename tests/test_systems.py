@@ -1,5 +1,6 @@
 """Every system by name: rules for networks, runs side by side, our numbers in the papers' tables."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,12 +128,16 @@ def test_our_numbers_join_the_papers_rows() -> None:
         slots=6,
         seconds={"learned": 0.5},
     )
-    filled = {table.name.split(":")[0]: table for table in SEGMENTATION}
-    assert filled["STReMN Table 1"].rows(results)["learned"]["J&F"] == pytest.approx(70)
-    assert {k: row["J&F"] for k, row in filled["STReMN Table 2"].rows(results).items()} == pytest.approx(
+    filled = {id(table.paper): table for table in SEGMENTATION}
+    assert filled[id(papers.RULES)].rows(results)["learned"]["J&F"] == pytest.approx(70)
+    assert {k: row["J&F"] for k, row in filled[id(papers.SLOTS)].rows(results).items()} == pytest.approx(
         {"3": 50, "6": 70}
     )
-    assert filled["AMM Table I"].rows(results)["lfu"]["J&F"] == pytest.approx(40)
+    assert filled[id(papers.AMM_DAVIS17)].rows(results)["lfu"]["J&F"] == pytest.approx(40)
+    assert filled[id(papers.AMM_DAVIS16)].rows(results) == {}
+    of_2016 = replace(results, protocol="davis2016", seconds={"lfu@2": 1.0, "stcn:lfu@2": 0.1})
+    assert filled[id(papers.AMM_DAVIS16)].rows(of_2016)["lfu"]["J&F"] == pytest.approx(40)
+    assert filled[id(papers.AMM_SPEED)].rows(of_2016) == {"lfu": {"frames/s": 10}}
 
 
 def test_an_empty_cell_says_why() -> None:

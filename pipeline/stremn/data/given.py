@@ -12,7 +12,7 @@ import numpy as np
 
 from stremn.data.clips import Pixels
 from stremn.data.excerpt import Excerpt
-from stremn.data.video import Frames, ImageFolder, first_mask
+from stremn.data.video import Frames, ImageFolder, first_mask, without_void
 from stremn.errors import InputError
 
 MaskFiles = str | Path | Pixels | Mapping[int, str | Path | Pixels]
@@ -102,7 +102,8 @@ def read_given(
     """Masks and removals, checked against the video and against each other.
 
     Args:
-        masks: by frame, a file or ids (H, W); or the first frame's alone.
+        masks: by frame, a file or ids (H, W); or the first frame's alone. 255 beside other ids is void and
+            becomes background.
         removed: ids by frame.
         frames: the part of the video.
         objects: how many objects there should be at most; None: any number.
@@ -150,7 +151,7 @@ def _mask(mask: str | Path | Pixels, frames: Frames, frame: int) -> Pixels:
         raise InputError(
             f"expected ids 0 to 255 with an object in the mask of frame {frame}, found {ids.min()} to {ids.max()}"
         )
-    return ids.astype(np.uint8)
+    return without_void(ids.astype(np.uint8))
 
 
 def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stremn import paths
-from stremn.data.clips import ClipFolder
+from stremn.data.clips import Clip, ClipFolder
 from stremn.data.datasets import open_clips, open_images
 from stremn.data.files import replacing
 from stremn.data.images import StaticFolder
@@ -62,8 +62,47 @@ def read_source(place: Path) -> tuple[str, Path, str | None, dict[str, Any]] | N
         ) from error
 
 
+class JoinedClips(ClipFolder):
+    """Several sets of annotated clips as one, for training; a name says which set it is of."""
+
+    def __init__(self, parts: Mapping[str, ClipFolder]) -> None:
+        self.root = next(iter(parts.values())).root
+        self.names = [f"{name}/{clip}" for name, part in parts.items() for clip in part.names]
+        self._at = [(part, index) for part in parts.values() for index in range(len(part))]
+
+    @property
+    def annotations(self) -> Path:
+        """Not one folder: InputError."""
+        raise InputError(
+            "expected one dataset to be scored, found several joined: name one for the test clips"
+        )
+
+    def length(self, index: int) -> int:
+        part, inside = self._at[index]
+        return part.length(inside)
+
+    def frame_names(self, index: int) -> list[str]:
+        part, inside = self._at[index]
+        return part.frame_names(inside)
+
+    def annotated(self, index: int) -> list[int]:
+        part, inside = self._at[index]
+        return part.annotated(inside)
+
+    def __getitem__(self, index: int) -> Clip:
+        part, inside = self._at[index]
+        return part[inside]
+
+    def take(self, index: int, frames: Sequence[int]) -> Clip:
+        part, inside = self._at[index]
+        return part.take(inside, frames)
+
+
 def clips(place: Path) -> ClipFolder:
-    """Annotated clips at a place of the data stage's output."""
+    """Annotated clips at a place of the data stage's output: generated, one dataset, or several joined."""
+    several = sorted(path.parent for path in place.glob(f"*/{SOURCE}"))
+    if several:
+        return JoinedClips({part.name: clips(part) for part in several})
     noted = read_source(place)
     if noted is None:
         return ClipFolder(place)

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from stremn.data.clips import Pixels, read_image, read_mask
+from stremn.data.clips import VOID, Pixels, read_image, read_mask
 from stremn.errors import InputError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -156,13 +156,15 @@ def open_frames(path: Path | str) -> Frames:
 def first_mask(path: Path | str, frames: Frames, objects: int | None = None) -> Pixels:
     """The given mask of a video's first frame, uint8 (H, W) of object ids; see ``read_mask`` for formats.
 
+    255 beside other ids is void, as in DAVIS, and becomes background; alone it is an object.
+
     Args:
         objects: how many objects there should be at most; None: any number.
 
     Raises:
         InputError: unreadable, of another size than the frames, empty, or with more ids than declared.
     """
-    mask = read_mask(path)
+    mask = without_void(read_mask(path))
     if mask.shape != frames.size:
         raise InputError(
             f"expected a mask of {by(frames.size)} pixels, the size of the frames of {frames.path}, "
@@ -177,6 +179,12 @@ def first_mask(path: Path | str, frames: Frames, objects: int | None = None) -> 
             f"(ids {', '.join(map(str, ids))}); correct the mask or the number"
         )
     return mask
+
+
+def without_void(ids: Pixels) -> Pixels:
+    """Ids (H, W) with 255 beside other ids, which is void, as background; 255 alone is an object and stays."""
+    known = set(np.unique(ids).tolist()) - {0}
+    return np.where(ids == VOID, 0, ids).astype(ids.dtype) if len(known) > 1 else ids
 
 
 class VideoWriter:

@@ -29,12 +29,14 @@ class Results:
     Attributes:
         scores: of each run.
         slots: K of the rules.
+        protocol: with which they were scored; it tells DAVIS 2016 from 2017.
         seconds: per frame of each run.
         prediction: system → metric → value.
     """
 
     scores: Mapping[str, VOSScores]
     slots: int
+    protocol: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     prediction: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
@@ -125,6 +127,14 @@ def _stm_rules(r: Results) -> Rows:
     }
 
 
+def _amm_2016(r: Results) -> Rows:
+    return _amm(r) if r.protocol == "davis2016" else {}
+
+
+def _amm_2017(r: Results) -> Rows:
+    return {} if r.protocol == "davis2016" else _amm(r)
+
+
 def _amm(r: Results) -> Rows:
     runs = {"every_n": "every_n", "first_and_previous": "first_and_previous", "lfu": "lfu@2"}
     found = {key: r.amm(run) for key, run in runs.items()}
@@ -133,7 +143,8 @@ def _amm(r: Results) -> Rows:
 
 def _amm_speed(r: Results) -> Rows:
     runs = {"every_n": "every_n", "first_and_previous": "first_and_previous", "lfu": "lfu@2"}
-    return {key: {"frames/s": 1 / r.seconds[run]} for key, run in runs.items() if r.seconds.get(run)}
+    seconds = {key: r.seconds.get(f"stcn:{run}", r.seconds.get(run)) for key, run in runs.items()}
+    return {key: {"frames/s": 1 / value} for key, value in seconds.items() if value}
 
 
 def _amm_index(r: Results) -> Rows:
@@ -177,8 +188,8 @@ SEGMENTATION: tuple[Filled, ...] = (
         {"cross": "it needs two data sets, this profile has one", "*": ELSEWHERE},
     ),
     Filled(papers.STM_RULES, "STM Table 5: memory rules and time", _stm_rules, digits=2),
-    Filled(papers.AMM_DAVIS16, "AMM Table I: DAVIS 2016", _none, {"*": NO_DATA}),
-    Filled(papers.AMM_DAVIS17, "AMM Table I: feature-level removal", _amm),
+    Filled(papers.AMM_DAVIS16, "AMM Table I: feature-level removal, DAVIS 2016", _amm_2016, {"*": NO_DATA}),
+    Filled(papers.AMM_DAVIS17, "AMM Table I: feature-level removal, DAVIS 2017", _amm_2017),
     Filled(papers.AMM_YOUTUBE, "AMM Table II: YouTube-VOS", _none, {"*": NO_DATA}),
     Filled(papers.AMM_SPEED, "AMM Table III: speed", _amm_speed),
     Filled(papers.AMM_INDEX, "AMM Table IV: what counts as a use", _amm_index),

@@ -14,7 +14,7 @@ def read_names(text: str) -> list[str]:
     InputError: no such file, a damaged one, no name.
     """
     path = Path(text).expanduser()
-    if path.is_file():
+    if _is_file(path):
         names = _from_meta(path) if path.suffix.lower() == ".json" else _from_lines(path)
     elif "/" in text or path.suffix.lower() in (".txt", ".json"):
         raise InputError(f"expected names of sequences, or a file that lists them, at {text}, found no file")
@@ -23,6 +23,14 @@ def read_names(text: str) -> list[str]:
     if not names:
         raise InputError(f"expected at least one name of a sequence in {text!r}, found none")
     return list(dict.fromkeys(names))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a list of names can be longer than a file's name may be."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _from_lines(path: Path) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from stremn.data.clips import Clip, read_mask
 from stremn.data.procedural import ClipSettings, make_clip
+from stremn.data.video import without_void
 from stremn.explore.masks import MaskFolder
 from stremn.explore.prediction import Predictions
 from stremn.explore.session import Session
@@ -38,7 +39,7 @@ def explorer(
 
     Args:
         video: a video file or a folder of images.
-        mask: ids of its first frame (PNG); without one it can be drawn.
+        mask: ids of its first frame (PNG), 255 beside others is void; without one it can be drawn.
         truth: folder of true masks, one for each frame.
         trace: a trace file, a folder of ``stremn segment``, or ``runs:/<MLflow run>/<artifact>``.
         checkpoint, system, rule, slots, size, device: see ``stremn.open_stream``.
@@ -58,7 +59,8 @@ def explorer(
         session = Session.open(made.frames, truth=made.masks, **options)
     else:
         true = None if truth is None else MaskFolder(Path(truth))
-        session = Session.open(video, None if mask is None else read_mask(mask), truth=true, **options)
+        first = None if mask is None else without_void(read_mask(mask))
+        session = Session.open(video, first, truth=true, **options)
     shown = Explorer(
         session, None if predictor is None else Predictions(session.pictures, predictor, device=device)
     )

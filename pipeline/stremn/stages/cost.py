@@ -32,6 +32,7 @@ class Parameters(Settings):
         rules: systems to measure.
         every: period of STM's rule in frames.
         lengths: video lengths to report, in frames; the longest is run, the others are read off it.
+        side: shorter side in pixels at which frames are looked at; None: as they come.
         window: frames whose median time is reported at each length.
         split: the first clip of this split is played back and forth.
     """
@@ -42,6 +43,7 @@ class Parameters(Settings):
     rules: list[str] = ["learned", "every_n", "first_and_previous"]
     every: int = 5
     lengths: list[int] = [10, 20, 50, 100, 200, 500, 1000, 2000]
+    side: int | None = None
     window: int = 10
     split: str = "test"
 
@@ -62,7 +64,7 @@ def _stream(p: Parameters, rule: str, data: Path, checkpoint: Path) -> Cost:
     clips = prepared.clips(data / "vos" / p.split)
     network, meta = load_model(checkpoint)
     policy = rule_for(network, rule, slots=p.slots, every=p.every)
-    stream = Stream(network, policy, meta, device=p.device, trace=False)
+    stream = Stream(network, policy, meta, device=p.device, size=p.side, trace=False)
     return measure(stream, clips[0].frames, clips[0].masks[0], max(p.lengths))
 
 

@@ -25,15 +25,15 @@ class Parameters(Settings):
     """Settings of the stage.
 
     Attributes:
-        vos: each split of the clips: settings of generated ones, or a dataset. A split's name begins with
-            train, val or test.
+        vos: each split of the clips: settings of generated ones, a dataset, or several by any names, all of
+            which are used. A split's name begins with train, val or test.
         static: static images for pre-training: settings of generated ones (training photographs only), or
             datasets by any names, all of which are used.
         walkers: videos for prediction: settings of generated walkers, or a dataset for train, val and test.
         show: clips, rows of images and videos on a contact sheet.
     """
 
-    vos: dict[str, ClipSettings | Source]
+    vos: dict[str, ClipSettings | Source | dict[str, Source]]
     static: ImageSettings | dict[str, Source]
     walkers: WalkerSettings | dict[str, Source]
     show: int = 6
@@ -48,6 +48,9 @@ def make(stage: Stage[Parameters]) -> dict[str, Any]:
     generated = {name: one for name, one in p.vos.items() if isinstance(one, ClipSettings)}
     manifest: dict[str, Any] = {"vos": make_vos(stage.out / "vos", generated) if generated else {}}
     sources = {f"vos/{name}": one for name, one in p.vos.items() if isinstance(one, Source)}
+    for split, several in p.vos.items():
+        if isinstance(several, dict):
+            sources |= {f"vos/{split}/{name}": one for name, one in several.items()}
     if isinstance(p.static, ImageSettings):
         manifest["static"] = make_static(stage.out / "static", p.static)
     else:

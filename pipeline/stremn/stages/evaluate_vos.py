@@ -173,9 +173,12 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
     read = pictures.read(stage, all_runs(p)["learned"], clip, object_id)
     if read is not None:
         drawn["read"] = read
-    capacities = {int(n.partition("@")[2]): mean[n] for n in mean if n.startswith(("lfu@", "stcn:lfu@"))}
+    on = "stcn:" if any(n.startswith("stcn:lfu@") for n in mean) else ""
+    capacities = {int(n.partition("@")[2]): mean[n] for n in mean if n.startswith(f"{on}lfu@")}
     if capacities:
-        lines = {label[n]: mean[n].mean for n in ("every_n", "first_and_previous") if n in mean}
+        lines = {
+            label[on + n]: mean[on + n].mean for n in ("every_n", "first_and_previous") if on + n in mean
+        }
         drawn["capacity"] = capacity_figure(capacities, lines)
     for name, figure in drawn.items():
         stage.figure(name, figure)

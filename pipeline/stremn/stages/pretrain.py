@@ -4,6 +4,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
+from stremn import fingerprint
 from stremn.data import prepared
 from stremn.data.batches import ClipBatch
 from stremn.data.images import ImageClipSampler
@@ -74,10 +75,11 @@ def _train(
 ) -> Trained:
     p, entry = stage.parameters, stage.parameters.systems[name]
     seed_everything(p.seed)
-    model = build_model(entry.system, entry.fields)
+    model, resume = build_model(entry.system, entry.fields), stage.resume_dir / name
     if entry.start is not None:
         path = shipped_checkpoint(entry.system) if entry.start == "shipped" else stage.root / entry.start
         load_weights(model, load_model(path)[0].state_dict(), str(path))
+        resume = resume / fingerprint.of_file(path)
     trained = {"pretrain": p.model_dump(mode="json", exclude={"systems"}) | entry.model_dump(mode="json")}
     meta = {"system": entry.system, "fields": entry.fields, "default_size": p.size, "trained": trained}
     if entry.steps == 0:
@@ -87,7 +89,7 @@ def _train(
         partial(batches, sampler, workers=p.workers),
         partial(clip_loss, slots=p.slots),
         p.plan.model_copy(update={"seed": p.seed, "steps": entry.steps or p.plan.steps}),
-        resume_dir=stage.resume_dir / name,
+        resume_dir=resume,
         log=prefixed(stage.log, name),
         validate=partial(validation_score, batches=held_out, slots=p.slots[1], device=p.device),
         device=p.device,

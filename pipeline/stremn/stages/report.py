@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Filled, Results
+from stremn.evaluation.papers import TABLES
 from stremn.evaluation.tables import beside, comparison_note, to_html
 from stremn.evaluation.vos import VOSScores
 from stremn.settings import Settings
@@ -59,7 +60,7 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
     ]
     return [
         *sections,
-        Section("Segmentation: figures", "STM Fig. 7 and AMM Fig. 6 are among them.", [], pictures),
+        Section("Segmentation: figures", FIGURES_TEXT, [], pictures),
     ]
 
 
@@ -141,8 +142,13 @@ RULES_TEXT = (
     "Every rule runs on the same weights, trained with the learned rule. J&amp;F in percent; low and high are the "
     "ends of the 95 % bootstrap interval over objects."
 )
+FIGURES_TEXT = (
+    "STM Fig. 5 is “read”, STM Fig. 7 “distribution”, AMM Fig. 6 “capacity”, which needs runs of the rule lfu with "
+    "several capacities."
+)
 AMM_TEXT = (
-    "Rules on the network named <code>stcn</code> where this profile trains one, else on the main network. The "
+    "STM Table 5 is on the main network; AMM's rules on the network named <code>stcn</code> where this profile "
+    "trains one, else on the main network. The "
     "seconds are those of all clips side by side in batches, on the machine that ran the pipeline."
 )
 STYLE = """
@@ -158,13 +164,14 @@ def _results(stage: Stage[Parameters]) -> Results:
     folder = stage.inputs("evaluate_vos")
     form, about = (json.loads((folder / name).read_text()) for name in ("scores.json", "settings.json"))
     scores = {name: VOSScores.from_dict(one) for name, one in form.items()}
-    return Results(scores, about["slots"], about["seconds_per_frame"])
+    return Results(scores, about["slots"], about["protocol"], about["seconds_per_frame"])
 
 
 def _table(stage: Stage[Parameters], filled: Filled, results: Results) -> str:
     rows = filled.rows(results)
     table = beside(filled.paper, rows, LABELS)
-    stage.table(filled.name.split(":")[0].lower().replace(" ", "_").replace(",", ""), table)
+    (key,) = (key for key, paper in TABLES.items() if paper is filled.paper)
+    stage.table(key, table)
     ours = stage.parameters.data if rows else None
     note = comparison_note(filled.paper, ours, comparable=stage.parameters.comparable)
     return to_html(table, note + filled.missing(results), filled.name, filled.digits)
