@@ -21,7 +21,7 @@ from stremn.data.acquire.catalogue import Entry, find, load
 from stremn.data.acquire.damage import fault
 from stremn.data.acquire.layout import check, require
 from stremn.data.acquire.places import Places
-from stremn.data.acquire.prepare import missing, prepare, raw
+from stremn.data.acquire.prepare import prepare, raw
 from stremn.errors import InputError
 
 ENTRIES = load()
@@ -252,10 +252,10 @@ def test_a_set_used_in_place_is_only_read(
 ) -> None:
     root = project(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in davis.rglob("*")}
-    assert missing(["davis-2017"], root) == ["davis-2017"]
+    assert raw(root).state("davis-2017") == "–"
     data = str(root / "data/raw")
     assert main(["data", "get", "davis-2017", "--root", data, "--use", str(davis)]) == 0
-    assert raw(root).state("davis-2017") == "in place" and missing(["davis-2017"], root) == []
+    assert raw(root).state("davis-2017") == "in place"
     assert main(["data", "get", "davis-2017", "--root", data, "--yes"]) == 0
     assert "is here, nothing fetched" in capsys.readouterr().out
     assert prepare("davis-2017", root)[1]["path"] == "data/raw/davis-2017"
@@ -328,6 +328,18 @@ def test_a_form_shows_its_page_of_instructions(
     shown = capsys.readouterr()
     assert "1. Ask for it." in shown.out and str(tmp_path / "raw" / "toy-form") in shown.out
     assert shown.err.count("\n") == 1 and shown.err.startswith("error: ")
+    commands = re.findall(r"`stremn data [^`]*`", shown.out)
+    assert len(commands) == 2 and all(f"--root {tmp_path / 'raw'}" in command for command in commands)
+
+
+@pytest.mark.parametrize("how", [["toy", "--yes"], ["toy", "--use", "."]])
+def test_a_root_that_cannot_be_written_is_one_line(
+    toys: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["data", "get", *how, "--root", str(tmp_path / "file" / "raw")]) == 2
+    error = capsys.readouterr().err
+    assert "could not: Not a directory" in error and error.count("\n") == 1 and not toys.asked
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Generated sets, folders of clips, samplers: determinism, contracts, clear errors."""
 
+import json
+import os
 import pickle
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from stremn.data.augment import share_in_view, view
 from stremn.data.batches import renumber
 from stremn.data.clips import Clip, ClipFolder, palette, read_mask, write_clip, write_mask
 from stremn.data.composites import ImageSettings
-from stremn.data.files import fingerprint, replacing
+from stremn.data.files import fingerprint
 from stremn.data.images import ImageClipSampler, StaticFolder
 from stremn.data.loader import batches
-from stremn.data.make import make_static, make_vos, read_manifest
+from stremn.data.make import make_static, make_vos
 from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import ClipSampler, SkipSchedule, times
 from stremn.errors import InputError
+from stremn.files import replacing
 
 HARD = ClipSettings(clips=3, length=16, size=48, occluders=1, distractors=1, turn=1, light=1)
 
@@ -49,7 +52,7 @@ def test_same_seed_same_bytes(root: Path, tmp_path: Path) -> None:
     other = make_vos(tmp_path / "other", {"train": HARD.model_copy(update={"seed": 1})})
     assert other["splits"]["train"]["sha256"] != manifest["splits"]["train"]["sha256"]
     again = make_static(tmp_path / "static", ImageSettings(images=6, size=56))
-    assert again == read_manifest(root / "static")
+    assert again == json.loads((root / "static" / "manifest.json").read_text())
 
 
 @pytest.mark.parametrize("late", [0.0, 1.0])
@@ -156,6 +159,24 @@ def test_nothing_half_written(tmp_path: Path) -> None:
     with replacing(target) as scratch:
         scratch.mkdir()
     assert not (target / "old").exists()
+
+
+def test_a_folder_that_cannot_be_replaced_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, rename = tmp_path / "set", os.replace
+    target.mkdir()
+    (target / "old").touch()
+
+    def refuse(source: Path, to: Path) -> None:
+        if Path(source).name.endswith(".tmp"):
+            raise PermissionError(13, "Permission denied")
+        rename(source, to)
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(PermissionError), replacing(target) as scratch:
+        scratch.mkdir()
+    assert [p.name for p in tmp_path.rglob("*")] == ["set", "old"]
 
 
 def test_times_are_ordered_and_bounded() -> None:

@@ -9,12 +9,13 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 from skimage.morphology import disk
 
+from contours import contour_accuracy
 from stremn.errors import InputError
 from stremn.evaluation import papers, tables
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bitmask import Packer, boundary, count
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
-from stremn.evaluation.contour import contour_accuracy, matching_radius
+from stremn.evaluation.contour import matching_radius
 from stremn.evaluation.official import write_official
 from stremn.evaluation.region import region_similarity
 from stremn.evaluation.sequences import score_sequence

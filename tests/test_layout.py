@@ -24,7 +24,7 @@ OTHERS = ["davis", "paper", "shipped", "systems"]
 PROFILES = {"demo": ROOT / "dvc.yaml", **{name: ROOT / "profiles" / name / "dvc.yaml" for name in OTHERS}}
 
 # What each room may import besides itself and GROUND. cli, commands and run may import all.
-GROUND = {"errors", "compat", "settings", "paths", "fingerprint", "device", "display"}
+GROUND = {"errors", "files", "compat", "settings", "paths", "fingerprint", "device", "display"}
 LOW = {"ops", "memory"}
 FLOORS = {
     **{name: set() for name in GROUND},

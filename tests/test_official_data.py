@@ -491,7 +491,22 @@ def test_kth_cache(kth: Path, tmp_path: Path) -> None:
     (kth / "boxing/person15_boxing_d2_uncomp.avi").write_bytes(b"")
     again = open_videos("kth", kth, "val", size=16, cache=tmp_path / "cache")
     assert np.array_equal(again[1], plain[1])  # read from the cache
-    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["person15_boxing_d2@00019.npy"]
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert kept.name == "person15_boxing_d2@00019-16.npy"
+
+
+def test_a_cached_video_of_another_size_or_length_is_not_used(kth: Path, tmp_path: Path) -> None:
+    def second(size: int) -> np.ndarray:
+        return open_videos("kth", kth, "val", size=size, cache=tmp_path / "cache")[1]
+
+    good = np.array(second(16))
+    assert second(20).shape == (len(good), 20, 20)
+    (path,) = (tmp_path / "cache").glob("*-16.npy")
+    for wrong in (good[:-1], good[:, :8, :8]):
+        np.save(path, wrong)
+        assert np.array_equal(second(16), good)
+    path.write_bytes(b"")
+    assert np.array_equal(second(16), good)
 
 
 def test_kth_damage(kth: Path) -> None:

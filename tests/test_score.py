@@ -15,9 +15,9 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from skimage.morphology import dilation, disk
 
+from contours import contour_accuracy
 from stremn.cli import main
 from stremn.errors import InputError
-from stremn.evaluation.contour import contour_accuracy
 from stremn.evaluation.masks import MaskReader, read_ids
 from stremn.evaluation.names import read_names
 from stremn.evaluation.processes import each
@@ -288,6 +288,11 @@ def test_processes_end_with_the_first_error() -> None:
     with pytest.raises(InputError, match="expected at least one name"):
         list(each(read_names, ["a", ",", "b"], 2))
     assert dict(each(read_names, ["a", "b c"], 2)) == {"a": ["a"], "b c": ["b", "c"]}
+
+
+def test_many_names_are_no_file() -> None:
+    names = [f"a-long-name-{i}" for i in range(30)]  # longer than a file's name may be
+    assert read_names(",".join(names)) == names
 
 
 def test_some_sequences(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

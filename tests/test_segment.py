@@ -24,7 +24,7 @@ from stremn.data.excerpt import Camera, Excerpt
 from stremn.data.given import mask_files, read_given, removals
 from stremn.data.overlays import cut_out, matte
 from stremn.data.renditions import RENDITIONS, chosen
-from stremn.data.video import VideoWriter, open_frames
+from stremn.data.video import Frames, VideoWriter, open_frames
 from stremn.errors import InputError
 from stremn.memory import Trace
 from stremn.models.checkpoints import save_model
@@ -208,6 +208,10 @@ def test_bad_frames_masks_ids_and_names_are_one_line(
     assert "did you mean 'masks'" in message("--write", "mask")
     assert "float16" in message("--precision", "float16") and "auto" in message("--precision", "half")
     assert "'nostrum'" in message("--system", "nostrum")
+    without = [
+        a for a in arguments(place, weights, "--system", "nope") if a not in ("--checkpoint", str(weights))
+    ]
+    assert "expected a system of stremn, stm, stcn, found 'nope'" in fails(without, capsys, place)
     assert "either VIDEO_OR_FOLDER or --camera" in message("--camera", "0")
     assert "one scale" in message("--multi-scale", "--stop-after", "2")
     bare = ["segment", str(place / "in")]
@@ -218,9 +222,25 @@ def test_bad_frames_masks_ids_and_names_are_one_line(
 def test_a_mask_behind_the_end_of_an_undeclared_length_is_told(place: Path, weights: Path) -> None:
     frames = open_frames(place / "in")
     frames.count = None  # as of some containers
-    with pytest.raises(InputError, match=r"frame 30 .* found the end after 8 frames"):
-        stremn.segment_video(frames, {0: FIRST, 30: LATER}, place / "out", checkpoint=weights)
-    assert not (place / "out").exists() and not list(place.glob(".out*"))
+    done = stremn.segment_video(frames, {0: FIRST, 30: LATER}, place / "out", checkpoint=weights)
+    assert done.late == (30,) and len(masks_in(place / "out")) == LENGTH
+
+
+def test_a_mask_behind_the_real_end_keeps_the_results(
+    place: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def declares_more(path: str) -> Frames:
+        frames = open_frames(path)
+        frames.count = 12  # as some containers do
+        return frames
+
+    monkeypatch.setattr("stremn.commands.segment.open_frames", declares_more)
+    late = ["--mask", f"9:{place / 'later.png'}", "--remove", "10:2"]
+    assert main(arguments(place, weights, *late)) == 0
+    shown = capsys.readouterr()
+    (line,) = [line for line in shown.err.splitlines() if line.startswith("warning: ")]
+    assert "expected frame 9, 10" in line and "found the end after 8 frames" in line
+    assert len(masks_in(place / "out")) == LENGTH and (place / "out" / "trace.json").is_file()
 
 
 def test_given_arrays_are_checked(place: Path) -> None:
@@ -228,6 +248,8 @@ def test_given_arrays_are_checked(place: Path) -> None:
     assert removals(["60:2", "60:5,7"]) == {60: [2, 5, 7]}
     given = read_given({0: FIRST.astype(np.int64)}, {4: [5, 5]}, frames)
     assert given.masks[0].dtype == np.uint8 and given.removed == {4: [5]}
+    rim = np.where(FIRST == 0, 255, FIRST)  # void beside an id
+    assert np.array_equal(read_given({0: rim}, {}, frames).masks[0], FIRST)
     for wrong in (FIRST * 0, FIRST.astype(np.int64) + 300, FIRST[:5], FIRST / 1.0):
         with pytest.raises(InputError, match="frame 0"):
             read_given({0: wrong}, {}, frames)
@@ -524,6 +546,8 @@ def test_a_camera_is_a_source(
     assert np.asarray(Image.open(place / "one.png")).shape == (HEIGHT, WIDTH, 3)
     capsys.readouterr()
     assert "new file" in fails(["segment", "--grab", str(place / "one.png")], capsys, place)
+    found = fails(["segment", str(place / "in"), "--grab", str(place / "x.png")], capsys, place)
+    assert "found VIDEO_OR_FOLDER: leave it out" in found
     assert "--size" in fails(["segment", "--grab", str(place / "x.png"), "--size", "32"], capsys, place)
 
 

@@ -104,7 +104,7 @@ def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str
 
 def test_headings_name_rule_slots_and_network() -> None:
     assert (
-        Run(policy="lfu", slots=2, network="stcn").heading() == "AMM, least frequently used, 2 slots (stcn)"
+        Run(policy="lfu", slots=2, network="stcn").heading() == "AMM, least frequently used, 2 frames (stcn)"
     )
     assert Run(policy="oldest", title="A").heading() == "A"
 

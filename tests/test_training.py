@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from stremn.errors import InputError
 from stremn.training.averaging import Best
 from stremn.training.curves import loss_figure
-from stremn.training.loop import Plan, fit
+from stremn.training.loop import History, Plan, fit
+from stremn.training.resume import load_progress, save_progress
 from stremn.training.vos import jaccard
 
 PLAN = Plan(steps=60, learning_rate=0.05, log_every=10, checkpoint_every=20)
@@ -105,6 +106,24 @@ def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
 
     with pytest.raises(FloatingPointError, match="step 0"):
         fit(fresh(), batches, broken, PLAN)
+
+
+def test_progress_that_cannot_be_written_leaves_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fresh()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    save_progress(tmp_path, model, optimizer, Best(), History(), 3)
+
+    def half(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.save", half)
+    with pytest.raises(OSError, match="No space"):
+        save_progress(tmp_path, model, optimizer, Best(), History(), 4)
+    assert [p.name for p in tmp_path.iterdir()] == ["progress.pt"]
+    assert load_progress(tmp_path, model, optimizer, Best(), History()) == 3
 
 
 def test_jaccard_by_hand() -> None:

@@ -122,6 +122,11 @@ def test_masks_are_checked_against_the_frames(tmp_path: Path) -> None:
         first_mask(path, source)
     Image.fromarray((mask > 3).astype(np.uint8) * 255).save(path)  # DAVIS-2016
     assert np.unique(first_mask(path, source)).tolist() == [0, 1]
+    mask[0] = 255  # void beside ids, as DAVIS has it
+    write_mask(path, mask)
+    assert np.unique(first_mask(path, source, 2)).tolist() == [0, 3, 7]
+    write_mask(path, (mask > 3) * 255)
+    assert np.unique(first_mask(path, source, 1)).tolist() == [0, 255]
 
 
 def test_overlay_colours_objects_and_leaves_the_rest() -> None:

@@ -3,7 +3,6 @@
 Colours are those of Okabe and Ito (2008), told apart by all common kinds of colour vision.
 """
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from stremn.display import let_notebooks_draw
+from stremn.files import replacing
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
@@ -108,9 +108,8 @@ def spread(count: int, most: int) -> list[int]:
 def save(figure: Figure, path: Path, dots: int = 140) -> Path:
     """Write the figure under a temporary name, then rename it. The suffix chooses png, svg or pdf."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    figure.savefig(scratch, format=path.suffix.lstrip("."), dpi=dots)
-    os.replace(scratch, path)
+    with replacing(path) as scratch:
+        figure.savefig(scratch, format=path.suffix.lstrip("."), dpi=dots)
     return path
 
 

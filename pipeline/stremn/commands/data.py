@@ -1,5 +1,6 @@
 """``stremn data``: what there is, getting it, and saying exactly what is missing."""
 
+import shlex
 import shutil
 import textwrap
 from pathlib import Path
@@ -17,7 +18,9 @@ WHERE = {"google-drive": "Google Drive", "huggingface": "Hugging Face", "form": 
 
 def places_of(root: Path | None) -> Places:
     """The folder of raw data: the given one, or the project's ``data/raw``."""
-    return Places(root.expanduser().resolve()) if root is not None else raw(find_root())
+    if root is None:
+        return raw(find_root())
+    return Places(root.expanduser().resolve(), f" --root {shlex.quote(str(root))}")
 
 
 def catalogue_table(places: Places, width: int | None = None) -> str:
@@ -102,7 +105,7 @@ def check(name: str, places: Places, path: Path | None, full: bool = False) -> t
         return (
             (f"{name}: {found}", True)
             if found
-            else (f"{name}: missing. `stremn data get {name}` gets it", False)
+            else (f"{name}: missing. `stremn data get {name}{places.option}` gets it", False)
         )
     folder = path.expanduser() if path is not None else places.folder(name)
     if not folder.is_dir():
@@ -116,7 +119,7 @@ def check(name: str, places: Places, path: Path | None, full: bool = False) -> t
     inner = layout.below(entry, folder) if any(p.essential for p in problems) else None
     hint = [f"  it seems to be one folder further down: {inner}"] if inner else []
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    lines = [f"{name}: {count} in {folder}", *_listed(problems), *hint, "  " + _advice(entry)]
+    lines = [f"{name}: {count} in {folder}", *_listed(problems), *hint, "  " + _advice(entry, places)]
     return "\n".join(lines), False
 
 
@@ -124,21 +127,19 @@ def instructions(entry: Entry, places: Places) -> str:
     """A page that says how a person gets a dataset, where to put it, and under which terms."""
     lines = [f"  {entry.title}", f"  page: {entry.page}", f"  licence: {entry.licence}"]
     lines += [f"  please cite: {entry.citation}"]
+    folder, again = places.folder(entry.name), entry.name + places.option
     if entry.how != "form":
-        return "\n".join([*lines, f"  `stremn data get {entry.name}` gets it ({WHERE[entry.how]})"])
+        return "\n".join([*lines, f"  `stremn data get {again}` gets it ({WHERE[entry.how]})"])
     lines += [f"  {line}" for line in entry.instructions.rstrip().splitlines()]
-    folder = places.folder(entry.name)
     if entry.files:
         archives = " and ".join(file.name for file in entry.files)
         lines.append(f"  Put {archives} into {places.downloads(entry.name)}")
-        lines.append(
-            f"  and run `stremn data get {entry.name}` again: it checks and unpacks them into {folder}."
-        )
+        lines.append(f"  and run `stremn data get {again}` again: it checks and unpacks them into {folder}.")
         lines.append("  Or unpack them yourself there.")
     else:
         lines.append(f"  It belongs into {folder}.")
-    lines.append(f"  Already elsewhere on disk: `stremn data get {entry.name} --use PATH`.")
-    lines.append(f"  Then `stremn data check {entry.name}` says what is missing or damaged. Expected there:")
+    lines.append(f"  Already elsewhere on disk: `stremn data get {again} --use PATH`.")
+    lines.append(f"  Then `stremn data check {again}` says what is missing or damaged. Expected there:")
     lines += [f"    {rule.path}{_amount(rule)}" for rule in entry.layout if not rule.listed]
     return "\n".join(lines)
 
@@ -170,10 +171,11 @@ def _listed(problems: list[layout.Problem]) -> list[str]:
     return [*lines, f"  … and {rest} more"] if rest > 0 else lines
 
 
-def _advice(entry: Entry) -> str:
+def _advice(entry: Entry, places: Places) -> str:
+    again = entry.name + places.option
     if entry.how == "form":
-        return f"complete it from {entry.page}; `stremn data get {entry.name}` shows how"
-    return f"`stremn data get {entry.name}` gets it anew if it was got so before; otherwise complete it from {entry.page}"
+        return f"complete it from {entry.page}; `stremn data get {again}` shows how"
+    return f"`stremn data get {again}` gets it anew if it was got so before; otherwise complete it from {entry.page}"
 
 
 def _state(entry: Entry, places: Places) -> str:

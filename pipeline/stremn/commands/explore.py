@@ -40,7 +40,10 @@ def explore(
         if path is not None and not path.exists():
             raise InputError(f"expected a file for {name} at {path}, found nothing there")
     from stremn.device import choose
+    from stremn.models.registry import SYSTEMS
+    from stremn.tasks.rules import rule_for
 
+    rule_for(SYSTEMS["stremn"], policy, slots=slots)
     settings: dict[str, Any] = {n: None if p is None else str(p.resolve()) for n, p in paths.items()}
     settings |= {"trace": trace, "rule": policy, "slots": slots, "size": size, "device": choose(device)}
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stremn.data.files import replacing
 from stremn.errors import InputError
 from stremn.evaluation.folders import check_complete, folders_in, frame_paths, sequence_names
 from stremn.evaluation.names import read_names
@@ -24,6 +23,7 @@ from stremn.evaluation.official import (
 from stremn.evaluation.protocols import Protocol, get_protocol
 from stremn.evaluation.statistics import COLUMNS
 from stremn.evaluation.vos import VOSScores, score_folder
+from stremn.files import replacing
 
 SHOWN = 100  # objects in the table on screen
 FRAMES_A_WORKER = 1000  # another process pays from so many frames on

@@ -9,19 +9,20 @@ from PIL import Image
 
 from stremn.data.clips import Pixels
 from stremn.data.excerpt import Camera, Excerpt
-from stremn.data.files import replacing
 from stremn.data.given import mask_files, read_given, removals
 from stremn.data.renditions import chosen
 from stremn.data.video import by, open_frames
 from stremn.errors import InputError
+from stremn.files import replacing
 
 
 @dataclass(frozen=True)
 class Told:
-    """What to tell the user, and whether Ctrl-C stopped the work before its end."""
+    """What to tell the user, whether Ctrl-C stopped the work before its end, and a warning."""
 
     text: str
     interrupted: bool = False
+    warning: str = ""
 
 
 def segment(
@@ -98,5 +99,15 @@ def _told(done: Any, size: tuple[int, int] | None = None) -> Told:
         f"object{'s' * (len(done.objects) > 1)} {ids}, {rate}: {done.out}"
     )
     if done.finished:
-        return Told(text)
+        return Told(text, warning=_warned(done))
     return Told(f"stopped after {text}\ngo on with: stremn segment --resume {done.out}", done.interrupted)
+
+
+def _warned(done: Any) -> str:
+    """About masks and removals that came too late."""
+    if not done.late:
+        return ""
+    return (
+        f"expected frame {', '.join(map(str, done.late))}, for which a mask or removal is given, found the end "
+        f"after {done.frames} frames: not used"
+    )

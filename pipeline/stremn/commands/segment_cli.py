@@ -1,5 +1,6 @@
 """The options of ``stremn segment``. Everything heavy is imported when it runs."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,12 @@ Size = Annotated[
     ),
 ]
 MultiScale = Annotated[
-    bool, typer.Option("--multi-scale", help="Average 4 sizes, each also mirrored: 8 to 14 times the work.")
+    bool,
+    typer.Option(
+        "--multi-scale",
+        help="Average 4 sizes, each also mirrored: 8 to 14 times the work. Such a run cannot be resumed: "
+        "Ctrl-C ends it without results (a camera's: with them).",
+    ),
 ]
 Postprocess = Annotated[
     bool, typer.Option("--postprocess", help="Drop parts of an object far from where it was.")
@@ -187,6 +193,8 @@ def segment(
             overwrite=overwrite,
         )
     print(told.text)
+    if told.warning:
+        print(f"warning: {told.warning}", file=sys.stderr)
     if told.interrupted:
         raise typer.Exit(ASKED)
 
@@ -195,8 +203,12 @@ def _only(context: typer.Context, allowed: set[str], option: str) -> None:
     """Refuse what does not go with an option."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    wrong = [name.replace("_", "-") for name in given if name not in allowed]
+    wrong = [name for name in given if name not in allowed]
     if wrong:
+        named = {
+            p.name: p.metavar if p.param_type_name == "argument" else p.opts[0]
+            for p in context.command.params
+        }
         raise InputError(
-            f"expected nothing that changes the run with {option}, found --{wrong[0]}: leave it out"
+            f"expected nothing that changes the run with {option}, found {named[wrong[0]]}: leave it out"
         )

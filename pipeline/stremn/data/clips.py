@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from stremn.data.files import replacing
 from stremn.errors import InputError
+from stremn.files import replacing
 
 IMAGES, MASKS = "JPEGImages", "Annotations"
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -189,6 +189,12 @@ def read_mask(path: Path | str) -> Pixels:
         f"expected a mask of object ids (palette PNG, or grey with 0 and 255), found {found} in {path}: "
         "save it as an indexed PNG"
     )
+
+
+def without_void(ids: Pixels) -> Pixels:
+    """Ids (H, W) with 255 beside other ids, which is void, as background; 255 alone is an object and stays."""
+    known = set(np.unique(ids).tolist()) - {0}
+    return np.where(ids == VOID, 0, ids).astype(ids.dtype) if len(known) > 1 else ids
 
 
 def write_mask(path: Path | str, mask: NDArray[np.integer]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import Pixels
+from stremn.data.clips import Pixels, without_void
 from stremn.data.excerpt import Excerpt
-from stremn.data.video import Frames, ImageFolder, first_mask, without_void
+from stremn.data.video import Frames, ImageFolder, first_mask
 from stremn.errors import InputError
 
 MaskFiles = str | Path | Pixels | Mapping[int, str | Path | Pixels]

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from stremn.data.clips import write_clip, write_mask
 from stremn.data.composites import ImageSettings, make_image
-from stremn.data.files import fingerprint, replacing
+from stremn.data.files import fingerprint
 from stremn.data.photographs import GROUPS
 from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.walkers import WalkerSettings, make_video
 from stremn.errors import InputError
+from stremn.files import replacing
 
 
 def make_vos(root: Path | str, settings: Mapping[str, ClipSettings]) -> dict[str, Any]:
@@ -89,14 +90,6 @@ def make_walkers(root: Path | str, settings: WalkerSettings) -> dict[str, Any]:
             counts = {"people": numbers, "videos": videos, "frames": videos * settings.length}
             parts[split] = {**counts, "sha256": fingerprint(scratch / split)}
         return _manifest(scratch, "walkers", settings.model_dump(mode="json"), parts)
-
-
-def read_manifest(root: Path | str) -> dict[str, Any]:
-    """The manifest of a generated set. Raises InputError when there is none."""
-    path = Path(root) / "manifest.json"
-    if not path.is_file():
-        raise InputError(f"expected a generated set with {path}, found none: run the data stage")
-    return json.loads(path.read_text())
 
 
 def _manifest(scratch: Path, kind: str, settings: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:

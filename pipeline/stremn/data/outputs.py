@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stremn.data.files import replacing
 from stremn.errors import InputError
+from stremn.files import replacing
 
 
 def check_output(out: Path | str, ours: Collection[str], *, overwrite: bool) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 from stremn import paths
 from stremn.data.clips import Clip, ClipFolder
 from stremn.data.datasets import open_clips, open_images
-from stremn.data.files import replacing
 from stremn.data.images import StaticFolder
 from stremn.errors import InputError
+from stremn.files import replacing
 from stremn.settings import Settings
 
 SOURCE = "source.json"

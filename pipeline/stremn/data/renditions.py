@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stremn.data.clips import Pixels, read_image, read_mask, write_mask
-from stremn.data.files import replacing
 from stremn.data.overlays import cut_out, draw_overlay, matte, side_by_side
 from stremn.data.video import VideoWriter
 from stremn.errors import InputError
+from stremn.files import replacing
 
 RENDITIONS = {
     "masks": "masks",

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from stremn.data.clips import VOID, Pixels, read_image, read_mask
+from stremn.data.clips import Pixels, read_image, read_mask, without_void
 from stremn.errors import InputError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -179,12 +179,6 @@ def first_mask(path: Path | str, frames: Frames, objects: int | None = None) -> 
             f"(ids {', '.join(map(str, ids))}); correct the mask or the number"
         )
     return mask
-
-
-def without_void(ids: Pixels) -> Pixels:
-    """Ids (H, W) with 255 beside other ids, which is void, as background; 255 alone is an object and stays."""
-    known = set(np.unique(ids).tolist()) - {0}
-    return np.where(ids == VOID, 0, ids).astype(ids.dtype) if len(known) > 1 else ids
 
 
 class VideoWriter:

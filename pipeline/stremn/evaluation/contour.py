@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from stremn.evaluation.bitmask import Packed, Packer, boundary, count, dilate
+from stremn.evaluation.bitmask import Packed, boundary, count, dilate
 
 TOLERANCE = 0.008
 """Matching distance as a share of the frame's diagonal."""
@@ -15,26 +15,12 @@ def matching_radius(height: int, width: int, tolerance: float = TOLERANCE) -> in
     return math.ceil(tolerance * float(np.linalg.norm((height, width))))
 
 
-def contour_accuracy(predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
-    """F of binary masks (..., H, W): float64 (...) in [0, 1].
+def packed_accuracy(pair: Packed, radius: int) -> float:
+    """F of two packed masks, of which one at least is not empty: a number in [0, 1].
 
-    Precision: share of the predicted boundary within the radius of the true one; recall: the
+    Precision: share of the predicted boundary within ``radius`` pixels of the true one; recall: the
     reverse; F is their harmonic mean. Both boundaries empty give 1, exactly one gives 0.
     """
-    predicted, truth = np.asarray(predicted, bool), np.asarray(truth, bool)
-    height, width = truth.shape[-2:]
-    radius = matching_radius(height, width, tolerance)
-    packer = Packer(height, width, radius)
-    values = []
-    for pair in zip(predicted.reshape(-1, height, width), truth.reshape(-1, height, width), strict=True):
-        packer.masks_2HW[:] = pair
-        packed = packer.pack()
-        values.append(1.0 if packed is None else packed_accuracy(packed, radius))
-    return np.array(values).reshape(truth.shape[:-2])
-
-
-def packed_accuracy(pair: Packed, radius: int) -> float:
-    """F of two packed masks, matched within ``radius`` pixels."""
     edges = boundary(pair)
     first, second = count(edges)
     if not first or not second:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stremn.errors import InputError
-from stremn.evaluation.masks import MaskReader, read_ids
+from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.protocols import Protocol
 from stremn.evaluation.sequences import ObjectScores, SequenceScorer
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from stremn.data.files import replacing
 from stremn.evaluation.statistics import COLUMNS
 from stremn.evaluation.vos import VOSScores
+from stremn.files import replacing
 
 Rows = Iterable[Sequence[object]]
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from stremn.data.files import replacing
 from stremn.errors import InputError
 from stremn.evaluation.folders import folders_in
 from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.names import read_meta, read_names
+from stremn.files import replacing
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import Any
 
 from stremn.data.clips import Clip, read_mask
 from stremn.data.procedural import ClipSettings, make_clip
-from stremn.data.video import without_void
 from stremn.explore.masks import MaskFolder
 from stremn.explore.prediction import Predictions
 from stremn.explore.session import Session
@@ -59,8 +58,7 @@ def explorer(
         session = Session.open(made.frames, truth=made.masks, **options)
     else:
         true = None if truth is None else MaskFolder(Path(truth))
-        first = None if mask is None else without_void(read_mask(mask))
-        session = Session.open(video, first, truth=true, **options)
+        session = Session.open(video, None if mask is None else read_mask(mask), truth=true, **options)
     shown = Explorer(
         session, None if predictor is None else Predictions(session.pictures, predictor, device=device)
     )

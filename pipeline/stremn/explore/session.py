@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stremn.data.clips import Pixels
+from stremn.data.clips import Pixels, without_void
 from stremn.errors import InputError
 from stremn.explore import changes, edits
 from stremn.explore.engine import Engine
@@ -100,11 +100,14 @@ class Session:
         device: str = "cpu",
         seed: int = 0,
     ) -> "Session":
-        """A session by names; see ``stremn.open_stream``. ``mask``: ids (H, W) of the first frame."""
+        """A session by names; see ``stremn.open_stream``. ``mask``: ids (H, W) of the first frame.
+
+        In the mask 255 beside other ids is void and becomes background.
+        """
         shown = pictures(video)
         stream = open_stream(system, checkpoint, rule, slots, device, every=every, seed=seed)
         side = min(size or default_size(stream.meta) or LOOKED_AT, *shown.size)
-        given = None if mask is None else {0: np.asarray(mask)}
+        given = None if mask is None else {0: without_void(np.asarray(mask))}
         return cls(
             stream.network, shown, stream.policy, given=given, truth=truth, meta=stream.meta, size=side,
             device=device, seed=seed,

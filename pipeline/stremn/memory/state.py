@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stremn.errors import InputError
+from stremn.files import replacing
 from stremn.ops.similarity import normalised
 
 if TYPE_CHECKING:
@@ -115,13 +116,12 @@ class MemoryState:
 
 def save_state(path: Path, state: MemoryState) -> None:
     """Write a memory to one safetensors file; the old file stays if writing fails."""
-    scratch = path.with_name(path.name + ".part")
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()},
-        scratch,
-        metadata={"stremn": "memory-state 1", "size": json.dumps(state.size)},
-    )
-    scratch.replace(path)
+    with replacing(path) as scratch:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()},
+            scratch,
+            metadata={"stremn": "memory-state 1", "size": json.dumps(state.size)},
+        )
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> MemoryState:

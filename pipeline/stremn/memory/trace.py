@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from stremn.errors import InputError
+from stremn.files import replacing
 
 if TYPE_CHECKING:
     from stremn.memory.incoming import Incoming
@@ -175,9 +176,8 @@ class Trace:
 
     def save(self, path: Path) -> None:
         """Write JSON; the old file stays if writing fails."""
-        scratch = path.with_name(path.name + ".part")
-        scratch.write_text(json.dumps(self.to_dict()), encoding="utf-8")
-        scratch.replace(path)
+        with replacing(path) as scratch:
+            scratch.write_text(json.dumps(self.to_dict()), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Trace":

@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from stremn.errors import InputError
+from stremn.files import replacing
 from stremn.models.registry import build_model
 
 FORMAT = "stremn-model 1"
@@ -26,9 +27,8 @@ def to_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
 def save_model(path: Path, model: nn.Module, meta: dict[str, Any]) -> None:
     """Write a checkpoint; the old file stays if writing fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_bytes(to_bytes(model, meta))
-    scratch.replace(path)
+    with replacing(path) as scratch:
+        scratch.write_bytes(to_bytes(model, meta))
 
 
 def read_meta(path: Path) -> dict[str, Any]:

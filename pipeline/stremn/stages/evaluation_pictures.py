@@ -11,8 +11,7 @@ from stremn import paths
 from stremn.analysis.read_figures import read_figure
 from stremn.analysis.vos_figures import segmentation_strip
 from stremn.data import prepared
-from stremn.data.clips import VOID, Clip
-from stremn.evaluation.folders import read_ids
+from stremn.data.clips import VOID, Clip, read_mask
 from stremn.evaluation.vos import VOSScores
 from stremn.models.checkpoints import load_model
 from stremn.stages.base import Stage
@@ -94,4 +93,4 @@ def late_view(clip: Clip, object_id: int) -> tuple[int, int] | None:
 
 
 def _read(folder: Path, frames: list[str]) -> np.ndarray:
-    return np.stack([read_ids(folder / f"{frame}.png") for frame in frames])
+    return np.stack([read_mask(folder / f"{frame}.png") for frame in frames])

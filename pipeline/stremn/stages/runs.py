@@ -56,7 +56,8 @@ class Run(Settings):
         if self.title is not None:
             return self.title
         rule = POLICIES[self.policy].title if self.policy else "own rule"
-        size = "" if self.slots is None else f", {self.slots} slots"
+        unit = "frames" if self.policy and POLICIES[self.policy].unit == "feature" else "slots"
+        size = "" if self.slots is None else f", {self.slots} {unit}"
         return f"{rule}{size}" + ("" if self.network == "stremn" else f" ({self.network})")
 
 

@@ -25,8 +25,9 @@ def shipped_checkpoint(system: str = "stremn") -> Path:
     """The small checkpoint that comes with the package.
 
     Raises:
-        InputError: there is none for this system.
+        InputError: no such system, or there is none for it.
     """
+    _check(system)
     path = Path(str(files("stremn") / "weights" / f"{system}.safetensors"))
     if not path.is_file():
         raise InputError(
@@ -78,8 +79,7 @@ def open_stream(
     Raises:
         InputError: an unknown name, a checkpoint of another system, a device that is not there.
     """
-    if system not in SYSTEMS:
-        raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {system!r}")
+    _check(system)
     rule = rule_for(
         SYSTEMS[system],
         policy,
@@ -100,3 +100,8 @@ def open_stream(
     if tuple(scales) == (1.0,) and not flip:
         return Stream(network, rule, meta, **settings)
     return MultiScaleStream(network, rule, meta, scales=scales, flip=flip, **settings)
+
+
+def _check(system: str) -> None:
+    if system not in SYSTEMS:
+        raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {system!r}: choose one")

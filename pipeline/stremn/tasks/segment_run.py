@@ -15,7 +15,6 @@ from stremn.data.excerpt import Camera, Excerpt
 from stremn.data.given import Given
 from stremn.data.outputs import output_folder
 from stremn.data.renditions import NEEDS, RENDITIONS, Renditions, bring_pictures
-from stremn.errors import InputError
 from stremn.tasks.interrupt import Interrupt
 from stremn.tasks.postprocess import FarParts
 from stremn.tasks.stopped import GIVEN, PROGRESS, STATE, Job, save_stopped
@@ -38,6 +37,7 @@ class Segmented:
         new: frames of this run.
         size: shorter side at which they were looked at.
         interrupted: by Ctrl-C.
+        late: frames behind the video's end for which a mask or removal was given; not used.
     """
 
     frames: int
@@ -48,6 +48,7 @@ class Segmented:
     new: int
     size: int | None
     interrupted: bool
+    late: tuple[int, ...] = ()
 
 
 class SegmentRun:
@@ -92,6 +93,7 @@ class SegmentRun:
             self.done - before,
             self.stream.size,
             ctrl_c.asked,
+            () if ctrl_c.asked or not finished else self._late(),
         )
 
     def _through(self, results: Renditions, ctrl_c: Interrupt, stop_after: int | None) -> bool:
@@ -109,15 +111,12 @@ class SegmentRun:
                     bar.update()
                     if (ctrl_c.asked or new == stop_after) and next(frames, None) is not None:
                         return False
-        late = sorted(
-            f for f in (*self.given.masks, *self.given.removed) if f >= self.frames.start + self.done
-        )
-        if late and not ctrl_c.asked:
-            raise InputError(
-                f"expected frame {late[0]} of {self.frames.path}, for which a mask or removal is given, "
-                f"found the end after {self.done} frames"
-            )
         return True
+
+    def _late(self) -> tuple[int, ...]:
+        """Given frames that never came: a file may declare more frames than it has, or no number."""
+        end = self.frames.start + self.done
+        return tuple(sorted(f for f in {*self.given.masks, *self.given.removed} if f >= end))
 
     def _frame(self, number: int, name: str, frame: Pixels, results: Renditions) -> None:
         for one in self.given.removed.get(number, ()):

@@ -94,6 +94,9 @@ def segment_video(
         stop_after: stop after so many frames, as by Ctrl-C, and save the state of the memory in ``out``.
         overwrite: replace an earlier run's results.
 
+    Returns:
+        what was done; ``late`` names frames behind the video's end for which something was given.
+
     Raises:
         InputError: a file, frame, id, name or folder that is not as it should be. Then nothing is written.
     """

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stremn.data.files import replacing
 from stremn.errors import InputError
+from stremn.files import replacing
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.checkpoints import described_network, load_weights
 from stremn.ops.aggregation import aggregation_logits
@@ -25,7 +25,7 @@ from stremn.tasks.precision import choose_precision, with_precision
 from stremn.tasks.vos import cropped, impose, memorise, padded, padding, segment, to_memorise
 
 FORMAT = "stremn-stream 1"
-MEMORY, NETWORK, RANDOM = "memory.", "network.", "random"
+MEMORY, NETWORK, RANDOM, TRACE = "memory.", "network.", "random", "trace"
 
 
 class Stream:
@@ -195,6 +195,8 @@ class Stream:
         tensors = {MEMORY + k: v for k, v in self.memory.tensors().items()} if self.memory.slots else {}
         tensors |= {NETWORK + k: v for k, v in self.network.state_dict().items()}
         tensors[RANDOM] = self._generator.get_state()
+        if self.trace is not None:
+            tensors[TRACE] = _as_bytes(self.trace)
         about = {
             "meta": self.meta,
             "policy": asdict(self.policy),
@@ -205,7 +207,6 @@ class Stream:
             "frame": self.frame,
             "frame_size": self._frame_size,
             "memory_size": self.memory.size,
-            "trace": None if self.trace is None else self.trace.to_dict(),
         }
         try:
             with replacing(Path(path)) as scratch:
@@ -238,7 +239,8 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     load_weights(network, _under(tensors, NETWORK), str(path))
     settings = {"size": about["size"], "precision": about.get("precision", "float32")}
     stream = Stream(network, Policy(**about["policy"]), meta, device=device, **settings)
-    stream.trace = None if about["trace"] is None else Trace.from_dict(about["trace"], str(path))
+    steps = json.loads(tensors[TRACE].numpy().tobytes()) if TRACE in tensors else about.get("trace")
+    stream.trace = None if steps is None else Trace.from_dict(steps, str(path))
     stream.object_ids, stream.frame = about["object_ids"], about["frame"]
     stream.removed = set(about.get("removed", ()))
     stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
@@ -247,6 +249,11 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     stream._memory = make_memory(stream.policy, memory, size)
     stream._generator.set_state(tensors[RANDOM])
     return stream
+
+
+def _as_bytes(trace: Trace) -> Tensor:
+    """A trace's JSON, uint8; the header of a safetensors file has no room for a long one (100 MB)."""
+    return torch.from_numpy(np.frombuffer(json.dumps(trace.to_dict()).encode(), np.uint8).copy())
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stremn.errors import InputError
+from stremn.files import replacing
 from stremn.training.averaging import Best
 
 if TYPE_CHECKING:
@@ -25,19 +26,16 @@ def save_progress(
 ) -> None:
     """Write everything that the next steps depend on; a stop while writing leaves the earlier file."""
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / (NAME + ".part")
-    torch.save(
-        {
-            "step": step,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "best": best.kept,
-            "rows": history.rows,
-            "seconds": history.seconds,
-        },
-        scratch,
-    )
-    scratch.replace(folder / NAME)
+    progress = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "best": best.kept,
+        "rows": history.rows,
+        "seconds": history.seconds,
+    }
+    with replacing(folder / NAME) as scratch:
+        torch.save(progress, scratch)
 
 
 def load_progress(

@@ -90,7 +90,7 @@ def use(entry: Entry, places: Places, path: Path) -> list[layout.Problem]:
         faults of its layout that are not essential.
 
     Raises:
-        InputError: it has not the layout, or the link's place is taken.
+        InputError: it has not the layout, the link's place is taken, or it cannot be made.
     """
     if entry.how == "huggingface":
         raise InputError(f"expected a dataset, found {entry.name}: its weights live in Hugging Face's cache")
@@ -101,9 +101,12 @@ def use(entry: Entry, places: Places, path: Path) -> list[layout.Problem]:
     link = places.folder(entry.name)
     if link.exists() and not link.is_symlink():
         raise InputError(f"expected no folder {link}, found one: move it away, or leave out --use")
-    link.unlink(missing_ok=True)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(path, target_is_directory=True)
+    try:
+        link.unlink(missing_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path, target_is_directory=True)
+    except OSError as error:
+        raise _unwritable(places, error) from None
     return problems
 
 
@@ -206,7 +209,7 @@ def _free_place(entry: Entry, places: Places) -> None:
     if folder.is_symlink() or (folder.exists() and not index.read(places.index(entry.name))):
         raise InputError(
             f"expected {entry.title} in {folder}, found something that lacks main parts: "
-            f"`stremn data check {entry.name}` says which; complete it or move it away"
+            f"`stremn data check {entry.name}{places.option}` says which; complete it or move it away"
         )
 
 
@@ -217,12 +220,22 @@ def _outcome(entry: Entry, places: Places, was_missing: bool) -> Outcome:
     return Outcome(entry.name, "fetched" if was_missing else "there", str(found))
 
 
+def _unwritable(places: Places, error: OSError) -> InputError:
+    return InputError(
+        f"expected to write into {places.root}, could not: {error.strerror}; choose another --root"
+    )
+
+
 @contextmanager
 def _alone(places: Places) -> Iterator[None]:
     """One `get` at a time for a folder of raw data."""
     path = places.root / KEPT / ".lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise _unwritable(places, error) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stremn.data.acquire.checksum import digests
 from stremn.data.acquire.layout import Problem, walk
-from stremn.data.files import replacing
+from stremn.files import replacing
 
 
 @dataclass(frozen=True)

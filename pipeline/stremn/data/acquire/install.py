@@ -12,6 +12,7 @@ from stremn.data.acquire.layout import require
 from stremn.data.acquire.places import GOT, Places, write_json
 from stremn.data.acquire.unpack import unpack
 from stremn.errors import InputError
+from stremn.files import swap
 
 SCRATCH = ".unpacking"
 
@@ -95,10 +96,8 @@ def _merge(source: Path, target: Path) -> None:
 
 def _swap(whole: Path, folder: Path, old: Path) -> None:
     """Give the new folder its name; an earlier one of ours is taken away only then."""
-    if folder.exists():
-        os.replace(folder, old)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(whole, folder)
+    swap(whole, folder, old)
 
 
 def _manifest(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stremn.data.files import replacing
+from stremn.files import replacing
 from stremn.fingerprint import of_values
 
 KEPT = ".acquired"
@@ -19,9 +19,11 @@ class Places:
 
     Attributes:
         root: usually ``data/raw``.
+        option: what a command that we tell a person needs to find it: nothing, or `` --root DIR``.
     """
 
     root: Path
+    option: str = ""
 
     def folder(self, name: str) -> Path:
         """The dataset itself: a folder, or a link to one that is used in place."""

@@ -8,7 +8,6 @@ from typing import Any
 from stremn.data.acquire import index, layout
 from stremn.data.acquire.catalogue import Entry, find
 from stremn.data.acquire.checksum import digests
-from stremn.data.acquire.get import there
 from stremn.data.acquire.places import Places, read_json
 from stremn.errors import InputError
 
@@ -81,11 +80,6 @@ def describe(name: str, root: Path, path: str | None) -> tuple[Path, Record]:
     else:
         raise InputError(f"expected the dataset {name!r} at {place}, found nothing: check the path")
     return place, {"name": name, "path": path, "files": count, "bytes": size, "sha256": digest, "faults": 0}
-
-
-def missing(names: list[str], root: Path) -> list[str]:
-    """Those of the names that are not on this disk, for one message before a long stage starts."""
-    return [name for name in names if there(find(name), raw(root)) is None]
 
 
 def _how(entry: Entry) -> str:

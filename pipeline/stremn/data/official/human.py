@@ -55,7 +55,7 @@ def open_human(
             f"expected {lost[0]}_Walking*.jpg or {lost[0]}/Videos/Walking*.mp4 of Human3.6M below {root}, found "
             "none: unpack them"
         )
-    return Videos(root, videos, interval=INTERVAL, cache=cache)
+    return Videos(root, videos, interval=INTERVAL, cache=cache, size=size)
 
 
 def _of_images(root: Path, subject: int, size: int) -> list[Video]:

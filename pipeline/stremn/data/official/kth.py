@@ -72,7 +72,7 @@ def open_kth(
         for first, last in parts:
             read = partial(_part, paths[name], size, first, last)
             videos.append(Video(name, last - first, read, first, action))
-    found = Videos(root, videos, cache=cache)
+    found = Videos(root, videos, cache=cache, size=size)
     found.left_out = left_out
     return found
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stremn.data.clips import Pixels
-from stremn.data.files import replacing
 from stremn.errors import InputError
+from stremn.files import replacing
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,28 @@ class Videos(Sequence[Pixels]):
         root: of the dataset, for messages.
         videos: at least one.
         interval: a window takes every so-manieth frame.
-        cache: folder for decoded videos (``<name>@<first>.npy``), read from there by all processes without
-            filling their memory; None: a video stays in memory once it is read.
+        cache: folder for decoded videos (``<name>@<first>-<size>.npy``), read from there by all processes
+            without filling their memory; None: a video stays in memory once it is read.
+        size: side of the frames in pixels, where there is a cache: a file of another size is not used.
 
     Attribute ``left_out``: names of videos that were not taken, for a reason that the opener states.
     """
 
     def __init__(
-        self, root: Path, videos: Sequence[Video], *, interval: int = 1, cache: Path | str | None = None
+        self,
+        root: Path,
+        videos: Sequence[Video],
+        *,
+        interval: int = 1,
+        cache: Path | str | None = None,
+        size: int = 0,
     ) -> None:
         if not videos:
             raise InputError(f"expected videos in {root}, found none: unpack the data first")
         self.root, self.videos, self.interval = root, list(videos), interval
         self.names = [video.name for video in videos]
         self.left_out: list[str] = []
-        self._folder = None if cache is None else Path(cache)
+        self._folder, self._size = None if cache is None else Path(cache), size
         self._ready: dict[int, Pixels] = {}
 
     def __len__(self) -> int:
@@ -69,9 +76,11 @@ class Videos(Sequence[Pixels]):
         return self._ready[index]
 
     def _read(self, video: Video) -> Pixels:
-        path = None if self._folder is None else self._folder / f"{video.name}@{video.first:05d}.npy"
-        if path is not None and path.is_file():
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+        name = f"{video.name}@{video.first:05d}-{self._size}.npy"
+        path = None if self._folder is None else self._folder / name
+        kept = None if path is None else self._kept(path, video)
+        if kept is not None:
+            return kept
         frames = video.read()
         if len(frames) != video.length:
             raise InputError(
@@ -84,6 +93,15 @@ class Videos(Sequence[Pixels]):
         with replacing(path) as scratch, scratch.open("wb") as file:
             np.save(file, frames)
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def _kept(self, path: Path, video: Video) -> Pixels | None:
+        """A decoded video from the cache; None where there is none, or not what it should be."""
+        try:
+            frames = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        shape = (video.length, self._size, self._size)
+        return frames if frames.dtype == np.uint8 and frames.shape[:3] == shape else None
 
     def usable(self, frames: int) -> list[int]:
         """Numbers of the videos that hold a window of T frames. Raises InputError when none does."""

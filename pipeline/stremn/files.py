@@ -1,0 +1,48 @@
+"""Writing without leaving halves behind."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A scratch path beside ``path``, file or folder; renamed to it on success, removed on failure.
+
+    What was at ``path`` stays until the new is complete, and where that cannot take its place.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(scratch)
+    try:
+        yield scratch
+        if scratch.is_dir():
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            swap(scratch, path, old)
+            _remove(old)
+        else:
+            os.replace(scratch, path)
+    finally:
+        _remove(scratch)
+
+
+def swap(new: Path, path: Path, old: Path) -> None:
+    """Rename the folder ``new`` to ``path``; what is there goes to ``old`` before, and back if that fails."""
+    if not os.path.lexists(path):
+        os.replace(new, path)
+        return
+    _remove(old)
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
