@@ -11,7 +11,7 @@ from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.protocols import Protocol
 from stremn.evaluation.sequences import ObjectScores, SequenceScorer
 
-__all__ = ["frame_paths", "read_ids", "score_sequence_folder", "sequence_names"]
+__all__ = ["frame_paths", "score_sequence_folder", "sequence_names"]
 
 
 def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> list[str]:
