@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -365,13 +366,20 @@ def test_ctrl_c_keeps_the_partial_file_and_says_so(
 ) -> None:
     go = threading.Event()
     toys.pages["toy.bin"].slow = go
-    timers = [threading.Timer(0.3, _thread.interrupt_main), threading.Timer(0.6, go.set)]
-    for timer in timers:
-        timer.start()
+    part = Places(tmp_path / "raw").downloads("toy") / "toy.bin.part"
+
+    def interrupt() -> None:
+        while not (part.is_file() and part.stat().st_size):
+            time.sleep(0.01)
+        _thread.interrupt_main()
+        time.sleep(0.3)
+        go.set()
+
+    threading.Thread(target=interrupt, daemon=True).start()
     get = ["data", "get", "toy", "--yes", "--root", str(tmp_path / "raw")]
     assert main(get) == 130
     assert "stopped: partial files are kept in" in capsys.readouterr().err
-    have = (Places(tmp_path / "raw").downloads("toy") / "toy.bin.part").stat().st_size
+    have = part.stat().st_size
     assert 0 < have < 3_072_000
     toys.sent.clear()
     assert main(get) == 0
