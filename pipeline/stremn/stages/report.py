@@ -137,6 +137,7 @@ LABELS = {
     "every_n": "STM, every N frames",
     "first": "First frame only",
     "previous": "Previous frame only",
+    **{str(k): f"{k} slots" for k in range(2, 12)},
 }
 RULES_TEXT = (
     "Every rule runs on the same weights, trained with the learned rule. J&amp;F in percent; low and high are the "
@@ -155,7 +156,7 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1,h2{line-height:1.2}h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}
 table{border-collapse:collapse;margin:1rem 0;font-size:.9rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}th[scope=row]{text-align:left;font-weight:400}
+th,td{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}th[scope=row]{text-align:left;font-weight:400;min-width:9rem}
 figure{margin:1rem 0;overflow-x:auto}figcaption{font-size:.85rem;color:#555;max-width:50rem}img{max-width:100%}
 """
 
