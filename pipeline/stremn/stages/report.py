@@ -156,7 +156,8 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1,h2{line-height:1.2}h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1rem}
 table{border-collapse:collapse;margin:1rem 0;font-size:.9rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}th[scope=row]{text-align:left;font-weight:400;min-width:9rem}
+th,td{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5;text-align:right}
+th[scope=row]{text-align:left;font-weight:400;min-width:9rem}
 figure{margin:1rem 0;overflow-x:auto}figcaption{font-size:.85rem;color:#555;max-width:50rem}img{max-width:100%}
 """
 
