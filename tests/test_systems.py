@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from stremn import paths
 from stremn.cli import main
@@ -16,12 +17,13 @@ from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Results
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
 from stremn.memory import POLICIES, Trace
-from stremn.models.checkpoints import save_model
+from stremn.models.checkpoints import load_model, load_weights, save_model
 from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
 from stremn.stages.runs import Run, segment_runs
+from stremn.tasks.open import shipped_checkpoint
 from stremn.tasks.rules import rule_for
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": [8, 8, 8]}
@@ -158,3 +160,16 @@ def test_sequences_have_the_deviation_over_slots() -> None:
     assert row == pytest.approx(
         {"2 slots": 0.3, "3 slots": 0.4, "6 slots": 0.5, "σ": np.std([0.3, 0.4, 0.5])}
     )
+
+
+# --- profiles
+
+
+def test_networks_that_start_from_the_package_fit_its_weights() -> None:
+    blocks = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))
+    systems = [s for block in blocks.values() for s in block.get("pretrain", {}).get("systems", {}).values()]
+    starting = [entry for entry in systems if entry.get("start") == "shipped"]
+    assert starting
+    shipped = load_model(shipped_checkpoint())[0].state_dict()
+    for entry in starting:
+        load_weights(build_model(entry.get("system", "stremn"), entry["fields"]), shipped, "the package")
