@@ -110,7 +110,7 @@ def test_every_stage_has_its_mlflow_run(copy: Copy) -> None:
     parameters = yaml.safe_load((copy.folder / "params.yaml").read_text())["tiny"]
     trained = next(run for run in runs if run.data.tags["stage"] == "pretrain")
     assert trained.data.params["plan.steps"] == str(parameters["pretrain"]["plan"]["steps"])
-    assert {m.step for m in client.get_metric_history(trained.info.run_id, "loss")} >= {1, 2, 3}
+    assert {m.step for m in client.get_metric_history(trained.info.run_id, "stremn.loss")} >= {1, 2, 3}
 
 
 def test_editing_the_analysis_retrains_nothing(copy: Copy) -> None:
