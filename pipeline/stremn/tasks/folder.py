@@ -84,19 +84,26 @@ def segment_folder(
 
 def _batch(group: Sequence[Clip], side: int | None) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """Frames (B, T, 3, h, w) in [0, 1], ids (B, T, h, w) and the clips' own size (H, W)."""
-    masks = torch.from_numpy(np.stack([clip.masks for clip in group]).astype(np.int64))
+    images, masks = zip(*(looked_at(clip.frames, clip.masks, side) for clip in group), strict=True)
+    height, width = group[0].masks.shape[-2:]
+    return torch.stack(images), torch.stack(masks), (height, width)
+
+
+def looked_at(
+    frames_THW3: NDArray[np.uint8], masks_THW: NDArray[np.integer], side: int | None
+) -> tuple[Tensor, Tensor]:
+    """Frames (T, 3, h, w) in [0, 1] and ids (T, h, w) with a shorter side of ``side``; None: as they come."""
+    frames, masks = (
+        torch.from_numpy(np.ascontiguousarray(frames_THW3)),
+        torch.from_numpy(masks_THW.astype(np.int64)),
+    )
     height, width = masks.shape[-2:]
     scale = 1.0 if side is None else side / min(height, width)
     if scale == 1:
-        frames = torch.from_numpy(np.stack([clip.frames for clip in group]))
-        return frames.permute(0, 1, 4, 2, 3).float() / 255, masks, (height, width)
+        return frames.permute(0, 3, 1, 2).float() / 255, masks
     size = (round(height * scale), round(width * scale))
-    small = [F.interpolate(m[:, None].float(), size, mode="nearest-exact")[:, 0].long() for m in masks]
-    images = [
-        torch.cat([_resized(torch.from_numpy(part), size) for part in np.array_split(clip.frames, len(clip))])
-        for clip in group
-    ]
-    return torch.stack(images), torch.stack(small), (height, width)
+    images = torch.cat([_resized(frame, size) for frame in frames.split(1)])
+    return images, F.interpolate(masks[:, None].float(), size, mode="nearest-exact")[:, 0].long()
 
 
 def _resized(frames_THW3: Tensor, size: tuple[int, int]) -> Tensor:

@@ -17,6 +17,7 @@ from stremn.errors import InputError
 from stremn.memory import MemoryState, Policy
 from stremn.models.vos import VOSNetwork
 from stremn.ops.attention import Affinity, augmented
+from stremn.tasks.folder import looked_at
 from stremn.tasks.vos import padded, padding, rollout
 
 COVERED = 0.5  # share of a position that an object covers where it counts as inside
@@ -111,7 +112,7 @@ def read_maps(
     _check(masks, policy, frame, object_id)
     known = masks[:frame]
     objects = int(known.max(initial=0, where=known != VOID))
-    images, ids = (x.to(device) for x in _looked_at(frames[: frame + 1], masks[: frame + 1], side))
+    images, ids = (x.to(device) for x in looked_at(frames[: frame + 1], masks[: frame + 1], side))
     state = rollout(network, images[None], ids[None], objects, policy, generator=generator).state
     assert isinstance(state, MemoryState)
     pad = padding(images.shape[-2], images.shape[-1], network.stride)
@@ -140,21 +141,6 @@ def _check(masks: NDArray[np.integer], policy: Policy, frame: int, object_id: in
         raise InputError(
             f"expected object {object_id} in the mask of frame {frame}, found none: choose another frame"
         )
-
-
-def _looked_at(
-    frames: NDArray[np.uint8], masks: NDArray[np.integer], side: int | None
-) -> tuple[Tensor, Tensor]:
-    """Frames (T, 3, h, w) in [0, 1] and ids (T, h, w), as ``tasks.folder`` sizes them."""
-    images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-    ids = torch.from_numpy(masks.astype(np.int64))
-    height, width = ids.shape[-2:]
-    scale = 1.0 if side is None else side / min(height, width)
-    if scale == 1:
-        return images, ids
-    size = (round(height * scale), round(width * scale))
-    images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-    return images, F.interpolate(ids[:, None].float(), size, mode="nearest-exact")[:, 0].long()
 
 
 def _inside(
