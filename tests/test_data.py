@@ -17,7 +17,7 @@ from stremn.data.clips import Clip, ClipFolder, palette, read_mask, write_clip, 
 from stremn.data.composites import ImageSettings
 from stremn.data.files import fingerprint
 from stremn.data.images import ImageClipSampler, StaticFolder
-from stremn.data.loader import batches
+from stremn.data.loader import batches, with_seed
 from stremn.data.make import make_static, make_vos
 from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import ClipSampler, SkipSchedule, times
@@ -215,6 +215,7 @@ def test_batches(root: Path, kind: str) -> None:
             assert ids == set(range(1, int(batch.present[clip].sum()) + 1))
             assert batch.masks[clip, 0].any()
     assert not torch.equal(one.batch(0).frames, sampler(1).batch(0).frames)
+    assert torch.equal(with_seed(one, 1).batch(0).frames, sampler(1).batch(0).frames) and one.seed == 0
     ahead = list(batches(one, 3, 6, workers=1))
     assert len(ahead) == 3 and all(torch.equal(b.masks, one.batch(3 + n).masks) for n, b in enumerate(ahead))
 

@@ -393,6 +393,28 @@ def test_tables_side_by_side() -> None:
     assert "&lt;N&gt;" in page and "<N>" not in page and page.count("<tr>") == 9
 
 
+def test_seeds_table_is_mean_and_deviation_over_trainings() -> None:
+    truth = random_ids(1)
+
+    def until(frame: int) -> VOSScores:
+        return score_clips([("a", np.where(np.arange(50) < frame, truth, 0), truth, None)])
+
+    one, two = {"good": until(40), "poor": until(10)}, {"good": until(30), "poor": until(20)}
+    table = tables.seeds_table([one, two], {"poor": "Poor"}, reference="good")
+    means = {n: [100 * t[n].global_["J&F-Mean"] for t in (one, two)] for n in one}
+    assert list(table.index) == ["good", "Poor"]
+    assert table["mean"].tolist() == pytest.approx([np.mean(means["good"]), np.mean(means["poor"])])
+    assert table["sd"].tolist() == pytest.approx([abs(np.subtract(*means[n])) / 2**0.5 for n in means])
+    gaps = np.subtract(means["good"], means["poor"])
+    assert table.loc["Poor", ["behind", "behind sd"]].tolist() == pytest.approx(
+        [gaps.mean(), gaps.std(ddof=1)]
+    )
+    assert np.isnan(table.loc["good", "behind"])
+    for bad in ([one], [one, {"good": two["good"]}]):
+        with pytest.raises(InputError, match="the same rules on two seeds or more"):
+            tables.seeds_table(bad, reference="good")
+
+
 def test_systems_table_and_official_files(tmp_path: Path) -> None:
     truth = random_ids(1)
     good = score_clips([("a", np.where(np.arange(50) < 40, truth, 0), truth, None)])

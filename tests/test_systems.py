@@ -17,7 +17,7 @@ from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Results
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
 from stremn.memory import POLICIES, Trace
-from stremn.models.checkpoints import load_model, load_weights, save_model
+from stremn.models.checkpoints import load_model, load_shared, load_weights, save_model
 from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
@@ -173,3 +173,16 @@ def test_networks_that_start_from_the_package_fit_its_weights() -> None:
     shipped = load_model(shipped_checkpoint())[0].state_dict()
     for entry in starting:
         load_weights(build_model(entry.get("system", "stremn"), entry["fields"]), shipped, "the package")
+
+
+def test_a_variant_takes_what_it_shares_with_another_network() -> None:
+    torch.manual_seed(0)
+    source, variant = build_model("stremn", FIELDS), build_model("stremn", {**FIELDS, "update_age": True})
+    before = {name: tensor.clone() for name, tensor in variant.state_dict().items()}
+    kept = load_shared(variant, source.state_dict(), "stremn")
+    after = variant.state_dict()
+    assert kept and set(kept) == after.keys() - source.state_dict().keys()
+    assert all(torch.equal(after[name], before[name]) for name in kept)
+    assert all(torch.equal(after[name], tensor) for name, tensor in source.state_dict().items())
+    with pytest.raises(InputError, match="found none"):
+        load_shared(variant, {"other": torch.zeros(1)}, "other")

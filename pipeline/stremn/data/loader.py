@@ -1,6 +1,7 @@
 """Batches by step number, made ahead of time by worker processes."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Protocol, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
@@ -12,6 +13,22 @@ class Sampler(Protocol[Batch]):
     """Anything whose batch is a function of the step."""
 
     def batch(self, step: int) -> Batch: ...
+
+
+class Seeded(Protocol):
+    """A sampler whose draws depend on a seed."""
+
+    seed: int
+
+
+Drawn = TypeVar("Drawn", bound=Seeded)
+
+
+def with_seed(sampler: Drawn, seed: int) -> Drawn:
+    """The same sampler with another seed; the one given stays as it is."""
+    other = copy(sampler)
+    other.seed = seed
+    return other
 
 
 class _Steps(Dataset):

@@ -1,8 +1,9 @@
 """Tables for reports: our scores, alone or beside a paper's, each with a line on what may be compared."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from stremn.errors import InputError
@@ -79,6 +80,47 @@ def systems_table(
     return table.sort_values("J&F", ascending=False).rename(index=dict(labels or {}))
 
 
+def seeds_table(
+    trained: Sequence[Mapping[str, VOSScores]],
+    labels: Mapping[str, str] | None = None,
+    *,
+    reference: str,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Percentages of J&F of several rules over trainings that differ in their seed alone, best mean first.
+
+    Args:
+        trained: of each training, the scores of the same rules on the same objects; two trainings or more.
+        reference: the rule that ``behind`` is counted from.
+
+    Returns:
+        ``mean`` and ``sd`` (n − 1) over the seeds; ``behind``, reference − rule averaged over the seeds, with its
+        95 % interval over objects (each object's difference is its mean over the seeds) and its ``sd`` over the seeds.
+
+    Raises:
+        InputError: fewer than two trainings, or a rule that not every one has.
+    """
+    if len(trained) < 2 or any(one.keys() != trained[0].keys() for one in trained):
+        raise InputError(f"expected the same rules on two seeds or more, found {len(trained)} seeds")
+    if reference not in trained[0]:
+        raise InputError(f"expected the reference among {', '.join(trained[0])}, found {reference!r}")
+    rows = {}
+    for name in trained[0]:
+        means = [one[name].global_["J&F-Mean"] for one in trained]
+        row = {"mean": float(np.mean(means)), "sd": float(np.std(means, ddof=1))}
+        if name != reference:
+            pairs = [(_scalars(one[reference]), _scalars(one[name])) for one in trained]
+            gap = paired_difference(
+                _mean_of([a for a, _ in pairs]), _mean_of([b for _, b in pairs]), seed=seed
+            )
+            gaps = [one[reference].global_["J&F-Mean"] - m for one, m in zip(trained, means, strict=True)]
+            row |= {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
+            row["behind sd"] = float(np.std(gaps, ddof=1))
+        rows[name] = row
+    table = 100 * pd.DataFrame.from_dict(rows, orient="index")
+    return table.sort_values("mean", ascending=False).rename(index=dict(labels or {}))
+
+
 def to_markdown(table: pd.DataFrame, note: str = "", digits: int = 1) -> str:
     """GitHub table with the note below it; a missing value is a dash."""
     flat = _flat(table)
@@ -107,6 +149,10 @@ def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int 
 
 def _scalars(scores: VOSScores) -> dict[str, float]:
     return {name: row["J&F-Mean"] for name, row in scores.objects.items()}
+
+
+def _mean_of(objects: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in objects])) for name in objects[0]}
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:

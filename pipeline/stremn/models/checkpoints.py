@@ -77,3 +77,20 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> No
                 f"weight {name!r} in {where}: expected shape {tuple(own[name].shape)}, found {tuple(tensor.shape)}"
             )
     model.load_state_dict(weights)
+
+
+def load_shared(model: nn.Module, weights: dict[str, Tensor], where: str) -> list[str]:
+    """Load the tensors that fit by name and shape, for a variant that starts from another network.
+
+    Returns:
+        Names of the model's tensors that keep the values they had.
+
+    Raises:
+        InputError: none fits.
+    """
+    own = model.state_dict()
+    fits = {n: t for n, t in weights.items() if n in own and own[n].shape == t.shape}
+    if not fits:
+        raise InputError(f"weights of {where} do not fit: expected some of {sorted(own)[:3]}…, found none")
+    model.load_state_dict(fits, strict=False)
+    return sorted(own.keys() - fits.keys())

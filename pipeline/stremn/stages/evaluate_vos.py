@@ -18,7 +18,7 @@ from stremn.data import prepared
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.papers import SLOTS
-from stremn.evaluation.tables import systems_table
+from stremn.evaluation.tables import seeds_table, systems_table
 from stremn.evaluation.vos import VOSScores, score_folder
 from stremn.memory import POLICIES
 from stremn.settings import Settings
@@ -42,6 +42,8 @@ class Parameters(Settings):
         rules: entries of ``memory.POLICIES``, run on that network.
         learned_slots: numbers of slots of the learned rule (STReMN Table 2).
         runs: everything else, by a name of its own; tables of the papers look for some names.
+        seeds: networks that differ from ``network`` by the seed of their training alone; the rules run on each,
+            as ``<network>:<rule>``, for the mean and deviation over seeds.
         every: period of STM's rule in frames.
         protocol: which frames and objects are scored, entry of ``evaluation.protocols``.
         batch: clips side by side.
@@ -57,6 +59,7 @@ class Parameters(Settings):
     rules: list[str] = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
     learned_slots: list[int] = [3, 4, 5, 6, 7]
     runs: dict[str, Run] = {}
+    seeds: list[str] = []
     every: int = 5
     protocol: str = "procedural"
     batch: int = 6
@@ -76,7 +79,8 @@ def all_runs(p: Parameters) -> dict[str, Run]:
         for k in p.learned_slots
         if k != p.slots
     }
-    return {**rules, **slots, **p.runs}
+    seeds = {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in p.rules}
+    return {**rules, **slots, **p.runs, **seeds}
 
 
 def title(p: Parameters, name: str) -> str:
@@ -129,15 +133,30 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
 
 def tables(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFrame:
     """All systems, best first, with intervals and their distance to the learned rule."""
-    labels = {name: title(stage.parameters, name) for name in scores}
-    table = systems_table(scores, labels, reference="learned", seed=stage.parameters.seed)
+    p = stage.parameters
+    labels = {name: title(p, name) for name in scores}
+    table = systems_table(_one_seed(p, scores), labels, reference="learned", seed=p.seed)
     stage.table("systems", table)
+    return table
+
+
+def seeds(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFrame | None:
+    """The rules over several seeds of the training: mean and deviation; None where the profile has one."""
+    p = stage.parameters
+    if not p.seeds:
+        return None
+    trained = [
+        {rule: scores[before + rule] for rule in p.rules} for before in ("", *(f"{n}:" for n in p.seeds))
+    ]
+    table = seeds_table(trained, {rule: title(p, rule) for rule in p.rules}, reference="learned", seed=p.seed)
+    stage.table("seeds", table)
     return table
 
 
 def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, Figure]:
     """Rules, slots, differences, capacity, J over time and sorted, and a clip: its masks, where it is read."""
     p = stage.parameters
+    scores = _one_seed(p, scores)
     label = {name: title(p, name) for name in scores}
     mean = {name: bootstrap_mean(s.column(), seed=p.seed) for name, s in scores.items()}
     rules = [name for name in (*p.rules, BASELINE) if name in mean]
@@ -183,6 +202,11 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn
+
+
+def _one_seed(p: Parameters, scores: dict[str, VOSScores]) -> dict[str, VOSScores]:
+    """Without the rules on networks of other seeds, which have a table of their own."""
+    return {name: one for name, one in scores.items() if name.partition(":")[0] not in p.seeds}
 
 
 def _metrics(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from stremn import paths
 from stremn.data import prepared
 from stremn.data.batches import ClipBatch
-from stremn.data.loader import batches
+from stremn.data.loader import batches, with_seed
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.data.sheets import batch_sheet
 from stremn.models.checkpoints import load_model
@@ -27,6 +27,7 @@ class Parameters(Settings):
         device: where to train.
         plan: steps, learning rate and so on, of each network that was pre-trained.
         steps: other numbers of steps, by the network's name.
+        seeds: other seeds, by the network's name.
         batch: clips per step.
         frames: frames per clip (10 in STReMN).
         objects: most objects per clip.
@@ -43,6 +44,7 @@ class Parameters(Settings):
     device: str = "cpu"
     plan: Plan
     steps: dict[str, int] = {}
+    seeds: dict[str, int] = {}
     batch: int = 4
     frames: int = 8
     objects: int = 3
@@ -89,21 +91,23 @@ def _train(
     stage: Stage[Parameters], sampler: ClipSampler, held_out: list[ClipBatch], path: Path, name: str
 ) -> Trained:
     p = stage.parameters
-    seed_everything(p.seed)
+    steps, seed = p.steps.get(name, p.plan.steps), p.seeds.get(name, p.seed)
+    seed_everything(seed)
     model, meta = load_model(path)
-    steps = p.steps.get(name, p.plan.steps)
+    sampler = with_seed(sampler, seed)
     history = fit(
         model,
         partial(batches, sampler, workers=p.workers),
         partial(clip_loss, slots=p.slots),
-        p.plan.model_copy(update={"seed": p.seed, "steps": steps}),
+        p.plan.model_copy(update={"seed": seed, "steps": steps}),
         resume_dir=stage.resume_dir / name,
         log=prefixed(stage.log, name),
         validate=partial(validation_score, batches=held_out, slots=p.slots[1], device=p.device),
         device=p.device,
         description=f"fine-tuning {name}",
     )
-    trained = {**meta["trained"], "finetune": p.model_dump(mode="json", exclude={"steps"}) | {"steps": steps}}
+    settings = p.model_dump(mode="json", exclude={"steps", "seeds"}) | {"steps": steps, "seed": seed}
+    trained = {**meta["trained"], "finetune": settings}
     return Trained(model, {**meta, "default_size": p.size, "trained": trained}, history)
 
 

@@ -25,15 +25,18 @@ class System(Settings):
     Attributes:
         system: entry of ``models.registry.SYSTEMS``.
         fields: arguments of the system's class.
-        start: weights to start from: ``shipped``, those of the package, or a path below the repository's root;
-            None: new ones.
-        steps: of pre-training; None: the plan's; 0: none, the network starts fine-tuning untrained.
+        start: weights to start from: ``shipped``, those of the package; a network before this one in the same
+            stage, of which the tensors are taken that both have; or a path below the repository's root. None:
+            new ones.
+        steps: of pre-training; None: the plan's; 0: none.
+        seed: of its weights, batches and noise; None: the stage's.
     """
 
     system: str = "stremn"
     fields: dict[str, Any] = {}
     start: str | None = None
     steps: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from stremn import fingerprint
 from stremn.data import prepared
 from stremn.data.batches import ClipBatch
 from stremn.data.images import ImageClipSampler
-from stremn.data.loader import batches
+from stremn.data.loader import batches, with_seed
 from stremn.data.sheets import batch_sheet
-from stremn.models.checkpoints import load_model, load_weights
+from stremn.models.checkpoints import load_model, load_shared, load_weights
 from stremn.models.registry import build_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
@@ -26,7 +26,7 @@ class Parameters(Settings):
     Attributes:
         seed: of weights, batches and noise.
         device: where to train.
-        systems: the networks to train, by name, one after the other on the same batches.
+        systems: the networks to train, by name, one after the other; those of one seed on the same batches.
         plan: steps, learning rate and so on, of each.
         batch: clips per step.
         frames: frames per clip (5 in STReMN).
@@ -67,20 +67,33 @@ def look(sampler: ImageClipSampler) -> Figure:
 def train(stage: Stage[Parameters], sampler: ImageClipSampler) -> dict[str, Trained]:
     """New networks, each trained on the clips with the rule of its own paper."""
     held_out = _held_out(stage)
-    return {name: _train(stage, sampler, held_out, name) for name in stage.parameters.systems}
+    trained: dict[str, Trained] = {}
+    for name in stage.parameters.systems:
+        trained[name] = _train(stage, sampler, held_out, name, trained)
+    return trained
 
 
 def _train(
-    stage: Stage[Parameters], sampler: ImageClipSampler, held_out: list[ClipBatch], name: str
+    stage: Stage[Parameters],
+    sampler: ImageClipSampler,
+    held_out: list[ClipBatch],
+    name: str,
+    before: dict[str, Trained],
 ) -> Trained:
     p, entry = stage.parameters, stage.parameters.systems[name]
-    seed_everything(p.seed)
+    seed = p.seed if entry.seed is None else entry.seed
+    sampler = with_seed(sampler, seed)
+    seed_everything(seed)
     model, resume = build_model(entry.system, entry.fields), stage.resume_dir / name
-    if entry.start is not None:
+    if entry.start in before:
+        kept = load_shared(model, before[entry.start].model.state_dict(), entry.start)
+        print(f"{name} starts from {entry.start}; new in it: {', '.join(kept) or 'nothing'}")
+    elif entry.start is not None:
         path = shipped_checkpoint(entry.system) if entry.start == "shipped" else stage.root / entry.start
         load_weights(model, load_model(path)[0].state_dict(), str(path))
         resume = resume / fingerprint.of_file(path)
-    trained = {"pretrain": p.model_dump(mode="json", exclude={"systems"}) | entry.model_dump(mode="json")}
+    settings = p.model_dump(mode="json", exclude={"systems"}) | entry.model_dump(mode="json")
+    trained = {"pretrain": settings | {"seed": seed}}
     meta = {"system": entry.system, "fields": entry.fields, "default_size": p.size, "trained": trained}
     if entry.steps == 0:
         return Trained(model.eval(), meta, History())
@@ -88,7 +101,7 @@ def _train(
         model,
         partial(batches, sampler, workers=p.workers),
         partial(clip_loss, slots=p.slots),
-        p.plan.model_copy(update={"seed": p.seed, "steps": entry.steps or p.plan.steps}),
+        p.plan.model_copy(update={"seed": seed, "steps": entry.steps or p.plan.steps}),
         resume_dir=resume,
         log=prefixed(stage.log, name),
         validate=partial(validation_score, batches=held_out, slots=p.slots[1], device=p.device),

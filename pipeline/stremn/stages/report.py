@@ -60,6 +60,7 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
     ]
     return [
         *sections,
+        Section("Segmentation: everything that ran", RUNS_TEXT, _runs(stage), []),
         Section("Segmentation: figures", FIGURES_TEXT, [], pictures),
     ]
 
@@ -143,6 +144,10 @@ RULES_TEXT = (
     "Every rule runs on the same weights, trained with the learned rule. J&amp;F in percent; low and high are the "
     "ends of the 95 % bootstrap interval over objects."
 )
+RUNS_TEXT = (
+    "Every run of this profile, variants of the learned update included. “behind” is how far a run lies behind the "
+    "learned rule on the same objects, with its 95 % interval: one that contains zero shows no difference."
+)
 FIGURES_TEXT = (
     "STM Fig. 5 is “read”, STM Fig. 7 “distribution”, AMM Fig. 6 “capacity”, which needs runs of the rule lfu with "
     "several capacities."
@@ -177,6 +182,20 @@ def _table(stage: Stage[Parameters], filled: Filled, results: Results) -> str:
     ours = stage.parameters.data if rows else None
     note = comparison_note(filled.paper, ours, comparable=stage.parameters.comparable)
     return to_html(table, note + filled.missing(results), filled.name, filled.digits)
+
+
+def _runs(stage: Stage[Parameters]) -> list[str]:
+    captions = {"systems": "All runs, percent", "seeds": "Rules over seeds of the training, J&F in percent"}
+    notes = {
+        "systems": stage.parameters.data,
+        "seeds": "sd: standard deviation over the seeds; intervals are over objects, of differences averaged over seeds.",
+    }
+    paths = {name: stage.inputs("evaluate_vos") / "tables" / f"{name}.csv" for name in captions}
+    return [
+        to_html(pd.read_csv(path, index_col=0), notes[name], captions[name])
+        for name, path in paths.items()
+        if path.is_file()
+    ]
 
 
 def _anchor(section: Section) -> str:
