@@ -41,6 +41,9 @@ def test_a_dataset_is_opened_where_it_lies(root: Path) -> None:
     source = Source(dataset="clips", path="data/raw/own", split="train")
     place = root / "data/prepared/x/vos/train"
     write_source(place, source, Path("data/raw/own"))
+    note = (place / "source.json").read_bytes()
+    write_source(place, source, Path("data/raw/own"), "0123")
+    assert (place / "source.json").read_bytes() != note, "DVC sees data that have changed"
     assert prepared.clips(place).names == ["a"]
     assert not list(place.rglob("*.jpg")), "nothing is copied"
     assert prepared.clips(root / "data/raw/own/train").names == ["a"]

@@ -68,8 +68,8 @@ def _note(stage: Stage[Parameters], place: str, source: Source) -> dict[str, Any
     """Write where a dataset lies; returns the record of what it consists of."""
     known = source.dataset in load()
     folder, record = (prepare if known else describe)(source.dataset, stage.root, source.path)
-    inside = folder.is_relative_to(stage.root)
-    write_source(stage.out / place, source, folder.relative_to(stage.root) if inside else folder.resolve())
+    where = folder.relative_to(stage.root) if folder.is_relative_to(stage.root) else folder.resolve()
+    write_source(stage.out / place, source, where, record["sha256"])
     return record
 
 
