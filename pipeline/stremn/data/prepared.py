@@ -42,7 +42,11 @@ def write_source(place: Path, source: Source, folder: Path, sha256: str = "") ->
     sha256: of the content, so that what depends on the note runs again when the data have changed.
     """
     place.mkdir(parents=True, exist_ok=True)
-    form = {**source.model_dump(include={"dataset", "split", "options"}), "folder": str(folder), "sha256": sha256}
+    form = {
+        **source.model_dump(include={"dataset", "split", "options"}),
+        "folder": str(folder),
+        "sha256": sha256,
+    }
     with replacing(place / SOURCE) as scratch:
         scratch.write_text(json.dumps(form, indent=1), encoding="utf-8")
 
