@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import socket
 import struct
 import tarfile
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import urllib3
 
 from loopback import Site, serve
 from stremn.data.acquire import get as getting
@@ -19,6 +22,7 @@ from stremn.data.acquire.catalogue import Entry
 from stremn.data.acquire.checksum import verify
 from stremn.data.acquire.download import Habits, Wanted, fetch
 from stremn.data.acquire.get import get
+from stremn.data.acquire.network import words
 from stremn.data.acquire.places import Places
 from stremn.data.acquire.progress import Meter, Stopped
 from stremn.data.acquire.sources import fetch_drive
@@ -505,6 +509,26 @@ def test_files_are_fetched_several_at_a_time(site: Site, tmp_path: Path) -> None
     assert tree(tmp_path / "toy") == set(names) and not gate.broken
 
 
+def test_no_network_is_told_in_a_few_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    places, file = Places(tmp_path), {"name": "x.bin", "url": "https://nobody.invalid/x.bin"}
+    told = r"x.bin, found a failed connection \(no network, or a host that is not known\) \(\d times\): try again"
+    with pytest.raises(InputError, match=told):
+        get([entry(file, layout=[])], places, habits=QUICK, show=False)
+    assert not places.downloads("toy").exists() and not places.folder("toy").exists()
+
+
+def test_words_are_those_of_the_first_cause() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    error = requests.ConnectionError(urllib3.exceptions.MaxRetryError(Any, "/x", refused))  # type: ignore[arg-type]
+    assert words(error) == "[Errno 111] Connection refused"
+    assert words(TimeoutError()) == "TimeoutError"
+    assert len(words(OSError("long " * 99))) < 150 and words(OSError("long " * 99)).endswith("long …")
+
+
 def test_archives_fetched_by_hand_are_unpacked_and_stay(tmp_path: Path) -> None:
     form = entry({"name": "x.zip", "unpack": True}, layout=[{"path": "train"}], how="form")
     places = Places(tmp_path)
@@ -515,6 +539,10 @@ def test_archives_fetched_by_hand_are_unpacked_and_stay(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a whole zip file"):
         get([form], places, show=False)
     assert archive.exists() and not places.folder("toy").exists()
+    archive.write_bytes(zipped({"valid/meta.json": b"{}"}))
+    with pytest.raises(InputError, match=r"expected Toy in x.zip, found train: missing: another file"):
+        get([form], places, show=False)
+    assert archive.exists() and {path.name for path in tmp_path.iterdir()} == {".acquired"}
     archive.write_bytes(zipped({"train/meta.json": b"{}"}))
     assert get([form], places, show=False)[0].state == "fetched"
     assert tree(places.folder("toy")) == {"train/meta.json"} and archive.exists()

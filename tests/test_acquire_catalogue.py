@@ -93,6 +93,10 @@ def test_a_wrong_entry_is_told_in_one_line(tmp_path: Path, change: dict[str, obj
 def test_the_nearest_name_is_told() -> None:
     with pytest.raises(InputError, match="did you mean 'youtube-vos-2019'"):
         find("youtube-vos-19")
+    with pytest.raises(InputError, match="mean 'youtube-vos-2018' or 'youtube-vos-2019'"):
+        find("YouTube-VOS")
+    with pytest.raises(InputError, match="found 'nonsense': `stremn data list`"):
+        find("nonsense")
 
 
 # --- official layouts
@@ -169,8 +173,9 @@ def test_every_fault_of_davis_is_named(davis: Path) -> None:
 
 def test_a_missing_main_part_is_essential(davis: Path) -> None:
     shutil.rmtree(davis / "Annotations")
-    with pytest.raises(InputError, match="found Annotations/480p: missing"):
+    with pytest.raises(InputError, match=f"480p: missing; `stremn data check davis-2017 --path {davis}`"):
         require(ENTRIES["davis-2017"], davis)
+    assert told("davis-2017", davis).count("Annotations/480p: missing") == 1  # though several rules need it
     with pytest.raises(InputError, match=f"one folder further down: {davis}"):
         davis_2017(davis)
         require(ENTRIES["davis-2017"], davis.parent)
@@ -263,6 +268,33 @@ def test_a_set_used_in_place_is_only_read(
     assert {p: p.stat().st_mtime_ns for p in davis.rglob("*")} == before
 
 
+def test_a_set_that_is_not_complete_is_used_and_told_so(
+    davis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(davis / "Annotations/480p/t03")
+    where = ["--root", str(project(tmp_path) / "data/raw")]
+    assert main(["data", "get", "davis-2017", *where, "--use", str(davis)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        lines[0].endswith("used in place, read-only")
+        and "the main parts are there: it can be used" in lines[1]
+    )
+    assert main(["data", "check", "davis-2017", *where]) == 2
+    shown = capsys.readouterr().out
+    assert "the main parts are there: it can be used" in shown and "complete it from" in shown
+    assert "`stremn data get" not in shown  # get would find it there
+    shutil.rmtree(davis / "Annotations")
+    assert main(["data", "check", "davis-2017", *where]) == 2
+    assert "main parts are missing, it cannot be used" in capsys.readouterr().out
+    assert main(["data", "list", *where]) == 0
+    assert re.search("davis-2017 +parts missing", capsys.readouterr().out)
+    shutil.rmtree(davis)
+    assert main(["data", "get", "davis-2017", "--yes", *where]) == 2
+    assert re.search("error: .*a link to .*, where nothing is: remove the link", capsys.readouterr().err)
+    assert main(["data", "check", "davis-2017", *where]) == 2
+    assert "which is a link to" in capsys.readouterr().out
+
+
 def test_prepare_says_what_to_do(tmp_path: Path) -> None:
     root = project(tmp_path)
     with pytest.raises(InputError, match="`stremn data get kth` gets it"):
@@ -316,10 +348,17 @@ def test_list_get_check(toys: Site, tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "raw/toy/toy.bin").write_bytes(bytes(3_072_000))
     assert main(["data", "check", "toy", *where]) == 0  # same size; only --full reads it
     assert main(["data", "check", "toy", "--full", *where]) == 2
-    assert "toy.bin: damaged: its content has changed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "toy.bin: damaged: its content has changed" in shown
+    assert f"remove {tmp_path / 'raw/toy'}, then `stremn data get toy" in shown  # get looks at sizes alone
     (tmp_path / "raw/toy/toy.bin").write_bytes(b"short")
     assert main(["data", "check", "toy", *where]) == 2
-    assert "toy.bin: damaged: expected 3072000 bytes, found 5" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "toy.bin: damaged: expected 3072000 bytes, found 5" in shown and "remove" not in shown
+    assert main(["data", "get", "toy", "--yes", *where]) == 0
+    assert main(["data", "check", "toy", "--full", *where]) == 0
+    assert main(["data", "list", "--root", str(tmp_path / "raw/toy/toy.bin")]) == 2
+    assert "expected a folder of raw data at" in capsys.readouterr().err
 
 
 def test_a_form_shows_its_page_of_instructions(

@@ -27,7 +27,6 @@ from stremn.data.official.videos import resized
 from stremn.data.official.voc import fill_rim
 from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import IGNORED, ClipSampler, largest_in_view
-from stremn.data.windows import predrnn_strides
 from stremn.errors import InputError
 from stremn.evaluation.vos import score_folder
 from stremn.memory import make_policy
@@ -477,7 +476,7 @@ def test_kth(kth: Path) -> None:
     assert torch.equal(batch, open_videos("kth", kth, "train", size=16).sampler(3, 5, seed=1).batch(2))
     steps = batch.mean(dim=(2, 3, 4)).diff(dim=1) * 255
     assert (steps - 5).abs().max() < 3  # consecutive frames
-    test = open_videos("kth", kth, "test", size=16).windows(4, predrnn_strides(4))
+    test = open_videos("kth", kth, "test", size=16).windows(4, {"running": 3, "boxing": 4})
     assert [name for name, _ in test][:3] == [f"person17_running_d4@{n:05d}" for n in (0, 3, 6)]
     assert len(test) == 5 and test[3][0].endswith("@00019") and test[0][1].shape == (4, 1, 16, 16)
     with pytest.raises(InputError, match="a stride for the action running"):

@@ -18,7 +18,7 @@ from skimage.morphology import dilation, disk
 from contours import contour_accuracy
 from stremn.cli import main
 from stremn.errors import InputError
-from stremn.evaluation.masks import MaskReader, read_ids
+from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.names import read_names
 from stremn.evaluation.processes import each
 from stremn.evaluation.region import region_similarity
@@ -434,6 +434,160 @@ def test_ctrl_c_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not (place / "s.json").exists()
 
 
+# YouTube-VOS: seen and unseen classes
+
+
+def square(top: int, left: int) -> np.ndarray:
+    mask = np.zeros((40, 60), bool)
+    mask[top : top + 10, left : left + 20] = True
+    return mask
+
+
+def meta_of(path: Path, videos: dict[str, dict[int, str | None]]) -> None:
+    objects = {
+        name: {
+            "objects": {
+                str(number): {"frames": ["00000"], **({"category": category} if category else {})}
+                for number, category in known.items()
+            }
+        }
+        for name, known in videos.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"videos": objects}))
+
+
+@pytest.fixture
+def tube(tmp_path: Path) -> Path:
+    """YouTube-VOS in the official layout, every fifth frame, and predictions; values by hand below.
+
+    u: 1 (cat) in all frames, lost in the last; 2 (ape) from the second frame on, so scored in two, lost in one.
+    v: 1 (yak, not in train) right, then a pixel aside, then lost; 2 (cat) always right.
+    """
+    left, right = square(2, 5), square(22, 30)
+    for t in range(4):
+        truth, ours = np.zeros((2, 40, 60), np.uint8), np.zeros((2, 40, 60), np.uint8)
+        truth[:, left] = 1
+        truth[0, right] = 2 if t else 0
+        truth[1, right] = 2
+        ours[0, left] = 1 if t < 3 else 0
+        ours[0, right] = 2 if t in (1, 2) else 0
+        ours[1, square(2, 6) if t == 2 else left] = 1 if t < 3 else 0
+        ours[1, right] = 2
+        for name, known, guess in zip("uv", truth, ours, strict=True):
+            save(tmp_path / "valid" / "Annotations" / name / f"{5 * t:05d}.png", known)
+            save(tmp_path / "ours" / name / f"{5 * t:05d}.png", guess)
+    meta_of(tmp_path / "valid" / "meta.json", {"u": {1: "cat", 2: "ape"}, "v": {1: "yak", 2: "cat"}})
+    meta_of(tmp_path / "train" / "meta.json", {"a": {1: "ape"}, "b": {1: "cat", 2: "ape"}, "c": {1: "fox"}})
+    return tmp_path
+
+
+SEEN = (2 / 3 + 1 / 2 + 1) / 3  # u_1, u_2, v_2: J as well as F
+YAK_J, YAK_F = (
+    (1 + 19 / 21 + 0) / 3,
+    2 / 3,
+)  # 10×19 of 10×21 pixels; its contour lies within the tolerance of 1
+
+
+def tube_score(tube: Path, *more: str, protocol: str = "youtube-vos") -> int:
+    folders = ["--predictions", str(tube / "ours"), "--annotations", str(tube / "valid" / "Annotations")]
+    return main(["score", "vos", *folders, "--protocol", protocol, *more])
+
+
+def test_seen_and_unseen_by_hand(tube: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tube_score(tube, "--json", str(tube / "s.json"), "--csv", str(tube / "csv")) == 0
+    form = json.loads((tube / "s.json").read_text())
+    found = form["youtube-vos"]
+    objects = found.pop("objects")
+    overall = (2 * SEEN + YAK_J + YAK_F) / 4
+    expected = {"G": overall, "J-Seen": SEEN, "F-Seen": SEEN, "J-Unseen": YAK_J, "F-Unseen": YAK_F}
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert {name: one["category"] for name, one in objects.items() if not one["seen"]} == {"v_1": "yak"}
+    assert tuple(form["global"]) == COLUMNS and list(form["objects"]) == ["u_1", "u_2", "v_1", "v_2"]
+    text = capsys.readouterr()
+    assert f"G {overall:.3f}: mean" in text.out and "train/meta.json" in text.out and not text.err
+    seen, unseen = (next(x for x in text.out.splitlines() if x.startswith(n)) for n in ("Seen (", "Unseen ("))
+    assert "(3 objects, 2 classes)" in seen and "(1 object, 1 class)" in unseen
+    assert [unseen.split()[5 + i] for i in (1, 4)] == [f"{YAK_J:.3f}", f"{YAK_F:.3f}"]
+    rows = list(csv.reader((tube / "csv" / "youtube-vos_results-val.csv").open()))
+    assert rows == [list(expected), [f"{value:.3f}" for value in expected.values()]]
+    assert len(list((tube / "csv").iterdir())) == 3
+
+
+def test_classes_from_files_elsewhere(tube: Path) -> None:
+    assert tube_score(tube, "--json", str(tube / "1.json")) == 0
+    (tube / "valid" / "meta.json").rename(tube / "m.json")
+    (tube / "seen.txt").write_text("ape\n\ncat \nfox\n")
+    options = ["--meta", str(tube / "m.json"), "--seen", str(tube / "seen.txt")]
+    files = ["--json", str(tube / "2.json"), "--csv", str(tube / "all.csv")]
+    assert tube_score(tube, *options, *files) == 0
+    assert (tube / "1.json").read_text() == (tube / "2.json").read_text()
+    (row,) = csv.DictReader((tube / "all-youtube-vos.csv").open())
+    assert float(row["J-Unseen"]) == pytest.approx(YAK_J, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("videos", "train", "reason"),
+    [
+        (None, "train", "no meta.json beside"),
+        ({"u": {1: None, 2: None}, "v": {1: None, 2: None}}, "train", "has no categories for all objects"),
+        ({"u": {1: "cat", 2: "ape"}, "v": {1: "yak", 2: "cat"}}, "", "training set are not known; --seen"),
+        ({"u": {1: "cat", 2: "ape"}, "v": {1: "fox", 2: "cat"}}, "train", "no scored object is of an unseen"),
+        ({"u": {1: "cat", 2: "ape"}, "v": {1: "yak"}}, "train", "object 2 of sequence v, which is annotated"),
+    ],
+)
+def test_why_there_is_no_g(
+    tube: Path, videos: dict | None, train: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tube / "valid" / "meta.json").unlink()
+    if videos is not None:
+        meta_of(tube / "valid" / "meta.json", videos)
+    if not train:
+        (tube / "train" / "meta.json").unlink()
+    assert tube_score(tube, "--json", str(tube / "s.json"), "--csv", str(tube / "csv")) == 0
+    lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("G ")]
+    assert len(lines) == 1 and lines[0].startswith("G is not given: ") and reason in lines[0]
+    form = json.loads((tube / "s.json").read_text())
+    assert form["youtube-vos"]["G"] is None and reason in form["youtube-vos"]["reason"]
+    assert form["objects"]["v_1"]["J-Mean"] == pytest.approx(YAK_J)
+    if "unseen" in reason:  # the yak is a fox here, which train has
+        assert form["youtube-vos"]["J-Seen"] == pytest.approx((3 * SEEN + YAK_J) / 4)
+        assert form["youtube-vos"]["J-Unseen"] is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "seen", "words"),
+    [
+        (
+            {"u": {1: "cat", 2: "ape", 7: "ape"}},
+            "cat",
+            "expected object 7 of sequence u, which .* found none",
+        ),
+        ({"u": {1: "cat"}}, "cat", "expected object 2 of sequence u, which is annotated, in .*m.json"),
+        ({"w": {1: "cat"}}, "cat", r"expected the sequence u in .*m.json, found none \(1 missing\)"),
+        ({"u": {1: "cat", 2: "ape"}}, "Cat\ndog", "expected categories in .* such as ape, found others"),
+        ({"u": {1: "cat", 2: "ape"}}, " \n", "expected the categories of the training set in .*, found none"),
+        ({"u": {1: "cat", 2: "ape"}}, None, "seen.txt, found .*No such file"),
+        (None, "cat", "m.json of YouTube-VOS, found no such file"),
+    ],
+)
+def test_lists_that_do_not_fit_stop_in_one_line(
+    tube: Path, meta: dict | None, seen: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if meta is not None:
+        meta_of(tube / "m.json", meta)
+    if seen is not None:
+        (tube / "seen.txt").write_text(seen)
+    options = ["--meta", str(tube / "m.json"), "--seen", str(tube / "seen.txt")]
+    code = tube_score(tube, "--sequences", "u", *options, "--csv", str(tube / "csv"))
+    refused(capsys, code, words)
+    assert not (tube / "csv").exists()
+
+
+def test_classes_are_of_youtube_vos_alone(tube: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, tube_score(tube, "--seen", "x", protocol="davis2017"), "expected --protocol youtube-vos")
+
+
 # Reading masks
 
 
@@ -450,7 +604,7 @@ def test_reader_equals_pillow(tmp_path: Path, mode: str, shape: tuple[int, int])
         save(tmp_path / "m.png", ids, mode)
     with Image.open(tmp_path / "m.png") as image:
         assert image.mode == mode
-    assert (read_ids(tmp_path / "m.png") == ids).all()
+    assert (MaskReader()(tmp_path / "m.png") == ids).all()
 
 
 def test_reader_keeps_files_apart(tmp_path: Path) -> None:
@@ -478,7 +632,7 @@ def test_filtered_rows_and_split_chunks(tmp_path: Path) -> None:
         parts = chunk(b"IDAT", data[:5]) + chunk(b"IDAT", data[5:]) + chunk(b"IEND", b"")
         head = chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 3, 8, 3, 0, 0, 0)) + chunk(b"PLTE", bytes(768))
         (tmp_path / "m.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + parts)
-        assert read_ids(tmp_path / "m.png").tolist() == expected.tolist()
+        assert MaskReader()(tmp_path / "m.png").tolist() == expected.tolist()
 
 
 # DAVIS

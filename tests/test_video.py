@@ -139,6 +139,8 @@ def test_overlay_colours_objects_and_leaves_the_rest() -> None:
     np.testing.assert_allclose(drawn[[20, 20], [20, 47]], expected, atol=1)
     assert (drawn[10, 10:30] != drawn[20, 20]).any(-1).all()  # the contour
     np.testing.assert_array_equal(draw_overlay(frame, ids * 0), frame)
+    given = draw_overlay(frame, ids, np.array([[200, 0, 40]], np.uint8))  # one colour: object 2 has it again
+    np.testing.assert_allclose(given[[20, 20], [20, 47]], [[145, 55, 73]] * 2, atol=1)
 
 
 def test_output_folder_is_complete_or_not_there(tmp_path: Path) -> None:

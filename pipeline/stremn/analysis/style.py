@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from stremn.data.overlays import draw_overlay
 from stremn.display import let_notebooks_draw
 from stremn.files import replacing
 
@@ -72,20 +73,10 @@ def legend(axes: Axes, **options: Any) -> None:
         axes.legend(**{"frameon": False, "fontsize": 8.5, **options})
 
 
-def overlay(frame: np.ndarray, ids: np.ndarray | None, strength: float = 0.4) -> np.ndarray:
-    """A frame with its objects coloured in. frame: uint8 (H, W, 3) or (H, W); ids: (H, W); gives uint8."""
-    image = np.asarray(frame)
-    image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
-    if ids is None:
-        return image.astype(np.uint8)
-    ids = np.asarray(ids)
-    colours = OBJECT_COLOURS[(np.maximum(ids, 1).astype(int) - 1) % len(OBJECT_COLOURS)]
-    mixed = (1 - strength) * image + strength * colours
-    edge = np.zeros(ids.shape, bool)
-    edge[:-1] |= ids[:-1] != ids[1:]
-    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    mixed = np.where((ids > 0)[..., None], mixed, image)
-    return np.where(edge[..., None], 255, mixed).astype(np.uint8)
+def overlay(frame: np.ndarray, ids: np.ndarray | None) -> np.ndarray:
+    """A frame, uint8 (H, W, 3) or (H, W), with its objects (H, W) in the colours of figures; uint8 (H, W, 3)."""
+    image = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
+    return image if ids is None else draw_overlay(image, ids, OBJECT_COLOURS)
 
 
 def show(axes: Axes, image: np.ndarray, label: str = "", **options: Any) -> None:

@@ -10,9 +10,11 @@ from stremn.data.acquire.catalogue import NOT_PUBLISHED, Entry, find, load
 from stremn.data.acquire.get import Outcome, get, there, use
 from stremn.data.acquire.places import Places
 from stremn.data.acquire.prepare import raw
+from stremn.errors import InputError
 from stremn.paths import find_root
 
 SHOWN = 20  # problems of one dataset that are printed
+USABLE = "the main parts are there: it can be used, but for what is named here"
 WHERE = {"google-drive": "Google Drive", "huggingface": "Hugging Face", "form": "a form", "open": "open"}
 
 
@@ -20,7 +22,10 @@ def places_of(root: Path | None) -> Places:
     """The folder of raw data: the given one, or the project's ``data/raw``."""
     if root is None:
         return raw(find_root())
-    return Places(root.expanduser().resolve(), f" --root {shlex.quote(str(root))}")
+    folder = root.expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"expected a folder of raw data at {root}, found a file: choose another --root")
+    return Places(folder, f" --root {shlex.quote(str(root))}")
 
 
 def catalogue_table(places: Places, width: int | None = None) -> str:
@@ -68,7 +73,7 @@ def plan(names: list[str], places: Places) -> tuple[list[Entry], str]:
     """Entries of the names, and what would be fetched, for a person to agree to; empty for nothing."""
     entries = [find(name) for name in dict.fromkeys(names)]
     lines = [
-        f"{entry.name}: {size_text(entry)} from {WHERE[entry.how]} ({entry.page}); licence: {entry.licence}"
+        f"{entry.name}: size {size_text(entry)}; from {_source(entry)}; licence: {entry.licence}"
         for entry in entries
         if entry.how != "form" and there(entry, places) is None
     ]
@@ -90,7 +95,8 @@ def link(name: str, places: Places, path: Path) -> str:
     entry = find(name)
     problems = use(entry, places, path)
     text = f"{name}: {places.folder(name)} → {path.expanduser().resolve()}, used in place, read-only"
-    return "\n".join([text, *_listed(problems)])
+    some = f"  {_count(problems)}; {USABLE}:"
+    return "\n".join([text, *([some] if problems else []), *_listed(problems)])
 
 
 def check(name: str, places: Places, path: Path | None, full: bool = False) -> tuple[str, bool]:
@@ -109,17 +115,25 @@ def check(name: str, places: Places, path: Path | None, full: bool = False) -> t
         )
     folder = path.expanduser() if path is not None else places.folder(name)
     if not folder.is_dir():
-        return f"{name}: missing, expected in {folder}\n{instructions(entry, places)}", False
+        gone = f", which is a link to {folder.readlink()}, where nothing is" if folder.is_symlink() else ""
+        return f"{name}: missing, expected in {folder}{gone}\n{instructions(entry, places)}", False
     problems = layout.check(entry, folder)
     kept = index.read(places.index(name)) if path is None and not folder.is_symlink() else []
     told = {problem.path for problem in problems}
     problems += [p for p in index.compare(folder, kept, content=full) if p.path not in told]
     if not problems:
         return f"{name}: complete, {folder}", True
-    inner = layout.below(entry, folder) if any(p.essential for p in problems) else None
+    essential = any(p.essential for p in problems)
+    inner = layout.below(entry, folder) if essential else None
     hint = [f"  it seems to be one folder further down: {inner}"] if inner else []
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    lines = [f"{name}: {count} in {folder}", *_listed(problems), *hint, "  " + _advice(entry, places)]
+    use = "main parts are missing, it cannot be used" if essential else USABLE
+    advice = f"complete it from {entry.page}"
+    if entry.how == "form":
+        advice += f"; `stremn data get {name}{places.option}` shows how"
+    elif kept:
+        again = f"`stremn data get {name}{places.option}` gets it anew"
+        advice = again if there(entry, places) is None else f"remove {folder}, then {again}"
+    lines = [f"{name}: {_count(problems)} in {folder}; {use}", *_listed(problems), *hint, "  " + advice]
     return "\n".join(lines), False
 
 
@@ -133,7 +147,7 @@ def instructions(entry: Entry, places: Places) -> str:
     lines += [f"  {line}" for line in entry.instructions.rstrip().splitlines()]
     if entry.files:
         archives = " and ".join(file.name for file in entry.files)
-        lines.append(f"  Put {archives} into {places.downloads(entry.name)}")
+        lines.append(f"  Put {archives} into {places.downloads(entry.name)}{_so_far(entry, places)}")
         lines.append(f"  and run `stremn data get {again}` again: it checks and unpacks them into {folder}.")
         lines.append("  Or unpack them yourself there.")
     else:
@@ -171,14 +185,24 @@ def _listed(problems: list[layout.Problem]) -> list[str]:
     return [*lines, f"  … and {rest} more"] if rest > 0 else lines
 
 
-def _advice(entry: Entry, places: Places) -> str:
-    again = entry.name + places.option
-    if entry.how == "form":
-        return f"complete it from {entry.page}; `stremn data get {again}` shows how"
-    return f"`stremn data get {again}` gets it anew if it was got so before; otherwise complete it from {entry.page}"
+def _count(problems: list[layout.Problem]) -> str:
+    return f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+
+
+def _source(entry: Entry) -> str:
+    return entry.page if entry.how == "open" else f"{WHERE[entry.how]} ({entry.page})"
+
+
+def _so_far(entry: Entry, places: Places) -> str:
+    """Which archives a person has put there already, and which not; nothing where there is none yet."""
+    have = [file.name for file in entry.files if (places.downloads(entry.name) / file.name).is_file()]
+    lost = [file.name for file in entry.files if file.name not in have]
+    return f" (there: {', '.join(have)}; missing: {', '.join(lost)})" if have and lost else ""
 
 
 def _state(entry: Entry, places: Places) -> str:
     if entry.how == "huggingface":
         return "in cache" if there(entry, places) else "–"
-    return places.state(entry.name)
+    state = places.state(entry.name)
+    whole = state not in ("here", "in place") or layout.usable(entry, places.folder(entry.name))
+    return state if whole else "parts missing"

@@ -57,11 +57,28 @@ def vos(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace result files of that name.")
     ] = False,
+    meta: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="youtube-vos: meta.json with the category of every object; without it the one beside the "
+            "annotations.",
+        ),
+    ] = None,
+    seen: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="youtube-vos: categories of the training set, one a line, or its meta.json; without it "
+            "train/meta.json of the same dataset.",
+        ),
+    ] = None,
 ) -> None:
     """Score segmentations: J (region similarity), F (contour accuracy), their recall and decay.
 
     The definitions and numbers are those of the DAVIS 2017 evaluation. davis2016, davis2017: first and last
-    frame of a sequence not scored. youtube-vos: an object is scored after its first annotated frame.
+    frame of a sequence not scored. youtube-vos: an object is scored after its first annotated frame; where
+    the categories of the objects are known, J and F of seen and unseen classes and their mean G, too.
     long-video: only the first frame not scored. Missing, damaged or mismatched files stop with one line.
 
     Example:
@@ -81,6 +98,8 @@ def vos(
         per_frame=per_frame,
         workers=workers,
         overwrite=overwrite,
+        meta=meta,
+        seen=seen,
     )
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from stremn.errors import InputError
 
-ACTIONS = ("boxing", "handclapping", "handwaving", "jogging", "running", "walking")
 NAME = re.compile(r"person(\d+)_([a-z]+)_d(\d)$")
 
 
@@ -102,8 +101,3 @@ def test_windows(
 
 
 test_windows.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever its name says to pytest
-
-
-def predrnn_strides(frames: int) -> dict[str, int]:
-    """The strides of PredRNN's KTH test: ``frames``, but 3 for jogging and running."""
-    return {action: 3 if action in ("jogging", "running") else frames for action in ACTIONS}

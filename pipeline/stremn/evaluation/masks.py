@@ -60,11 +60,6 @@ class MaskReader:
         return self._rows[:, 1:]
 
 
-def read_ids(path: Path) -> np.ndarray:
-    """As :class:`MaskReader`, into an array of its own."""
-    return MaskReader()(path)
-
-
 def _header(data: bytes) -> tuple[int, int] | None:
     """Width and height when the file is a PNG of eight bits, palette or grey, not interlaced."""
     if data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or len(data) < 33:

@@ -1,8 +1,8 @@
 """Names of sequences, from a list or from the files that the benchmarks come with."""
 
-import json
 from pathlib import Path
 
+from stremn.data.official.youtube_meta import read_meta
 from stremn.errors import InputError
 
 
@@ -15,7 +15,8 @@ def read_names(text: str) -> list[str]:
     """
     path = Path(text).expanduser()
     if _is_file(path):
-        names = _from_meta(path) if path.suffix.lower() == ".json" else _from_lines(path)
+        is_meta = path.suffix.lower() == ".json"
+        names = list(read_meta(path, complete=False)) if is_meta else _from_lines(path)
     elif "/" in text or path.suffix.lower() in (".txt", ".json"):
         raise InputError(f"expected names of sequences, or a file that lists them, at {text}, found no file")
     else:
@@ -40,19 +41,3 @@ def _from_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: expected a text file with one name a line, found {error}") from None
     first = [words[0] for words in lines if words]
     return [Path(word).parent.name if "/" in word else word for word in first]
-
-
-def _from_meta(path: Path) -> list[str]:
-    return list(read_meta(path))
-
-
-def read_meta(path: Path) -> dict[str, dict]:
-    """The videos of a YouTube-VOS ``meta.json``: name to {"objects": {id: {"category", "frames"}}}."""
-    try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
-        if isinstance(videos, dict) and all(isinstance(video, dict) for video in videos.values()):
-            return videos
-        found = "something else"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"{type(error).__name__}: {error}"
-    raise InputError(f'{path}: expected the meta.json of YouTube-VOS ({{"videos": …}}), found {found}')

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from stremn.evaluation.classes import SeenUnseen
 from stremn.evaluation.statistics import COLUMNS
 from stremn.evaluation.vos import VOSScores
 from stremn.files import replacing
@@ -48,17 +49,15 @@ def frame_table(scores: VOSScores) -> list[list[str]]:
     return rows
 
 
+def class_table(groups: SeenUnseen | None, digits: int = 3) -> list[list[str]]:
+    """YouTube-VOS: G and its four parts in one row; empty where there is no object."""
+    values = (groups or SeenUnseen()).values()
+    return [list(values), ["" if value is None else f"{value:.{digits}f}" for value in values.values()]]
+
+
 def write_tables(tables: Iterable[tuple[Path, Rows]]) -> None:
     """Write CSV files, all of them or, on an error, none; their folders must exist."""
     with ExitStack() as stack:
         for path, rows in tables:
             with stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def write_official(scores: VOSScores, folder: Path, subset: str = "val") -> tuple[Path, Path]:
-    """Write the tool's two files into a folder, made when missing; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = official_paths(folder, subset)
-    write_tables(zip(paths, official_tables(scores), strict=True))
-    return paths

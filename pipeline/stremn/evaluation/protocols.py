@@ -17,12 +17,14 @@ class Protocol:
     late: an object may first appear after frame 0; it is scored from the frame after that. Without it, the
     objects are those up to the largest id of frame 0.
     binary: one object; every mask value above 127 is object 1.
+    classes: seen and unseen classes are told apart, and their mean G is given.
     """
 
     name: str
     drop_last: bool = True
     late: bool = False
     binary: bool = False
+    classes: bool = False
 
     def scored_frames(self, frames: int, first: int = 0) -> np.ndarray:
         """Indices of the scored frames of an object given in frame ``first``."""
@@ -35,7 +37,7 @@ PROTOCOLS = {
         Protocol("davis2017"),
         Protocol("davis2016", binary=True),
         Protocol("procedural", drop_last=False, late=True),
-        Protocol("youtube-vos", drop_last=False, late=True),
+        Protocol("youtube-vos", drop_last=False, late=True, classes=True),
         Protocol("long-video", drop_last=False),
     )
 }

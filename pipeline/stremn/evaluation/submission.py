@@ -18,10 +18,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.errors import InputError
 from stremn.evaluation.folders import folders_in
 from stremn.evaluation.masks import MaskReader
-from stremn.evaluation.names import read_meta, read_names
+from stremn.evaluation.names import read_names
 from stremn.files import replacing
 
 
@@ -70,24 +71,16 @@ def read_reference(path: Path) -> dict[str, Wanted]:
     dataset lies around the file as it is published.
     """
     if path.suffix.lower() == ".json":
-        return {name: _from_meta(path.parent, name, video) for name, video in read_meta(path).items()}
+        return {name: _from_meta(path.parent, name, objects) for name, objects in read_meta(path).items()}
     if not path.is_file():
         raise InputError(f"expected an ImageSets file or a meta.json at {path}, found no file")
     root = path.resolve().parent.parent.parent
     return {name: _from_davis(root, name) for name in read_names(str(path))}
 
 
-def _from_meta(root: Path, name: str, video: Mapping) -> Wanted:
-    try:
-        objects = {
-            int(number): [str(frame) for frame in one["frames"]] for number, one in video["objects"].items()
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"meta.json, video {name}: expected objects with their frames, found {error!r}"
-        ) from None
-    frames = sorted({frame for listed in objects.values() for frame in listed})
-    picture = root / "JPEGImages" / name / f"{frames[0]}.jpg" if frames else root
+def _from_meta(root: Path, name: str, objects: Objects) -> Wanted:
+    frames = sorted({frame for one in objects.values() for frame in one.frames})
+    picture = root / "JPEGImages" / name / f"{frames[0]}.jpg"
     return Wanted(tuple(frames), _size(picture) if picture.is_file() else None, frozenset(objects))
 
 

@@ -121,15 +121,6 @@ def seeds_table(
     return table.sort_values("mean", ascending=False).rename(index=dict(labels or {}))
 
 
-def to_markdown(table: pd.DataFrame, note: str = "", digits: int = 1) -> str:
-    """GitHub table with the note below it; a missing value is a dash."""
-    flat = _flat(table)
-    lines = [["", *flat.columns], ["---", *["---:"] * len(flat.columns)]]
-    lines += [[str(name), *(_cell(value, digits) for value in row)] for name, row in _rows(flat)]
-    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"{text}\n\n{note}\n" if note else f"{text}\n"
-
-
 def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int = 1) -> str:
     """HTML ``figure`` with the table, a caption above and the note below; everything escaped."""
     flat = _flat(table)

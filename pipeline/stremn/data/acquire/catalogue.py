@@ -184,6 +184,7 @@ def find(name: str, entries: dict[str, Entry] | None = None) -> Entry:
     entries = load() if entries is None else entries
     if name in entries:
         return entries[name]
-    near = get_close_matches(name, entries, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    low = name.lower()
+    near = [one for one in entries if low in one] or get_close_matches(low, entries, n=1)
+    hint = f"did you mean {' or '.join(map(repr, near[:3]))}? " if near else ""
     raise InputError(f"expected a name of the catalogue, found {name!r}: {hint}`stremn data list` shows all")

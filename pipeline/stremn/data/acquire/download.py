@@ -16,6 +16,7 @@ import urllib3
 
 from stremn.data.acquire import sniff
 from stremn.data.acquire.checksum import verify
+from stremn.data.acquire.network import words
 from stremn.data.acquire.places import PART, read_json, write_json
 from stremn.data.acquire.progress import Meter, Stopped
 from stremn.data.acquire.response import Again, Plan, Restart, judge, plan_of, resume_headers
@@ -176,11 +177,11 @@ def _once(
             _remember(wanted, plan)
             _copy(wanted, response.raw, plan, meter, stop)
     except requests.exceptions.SSLError as error:
-        raise InputError(f"expected a trusted connection to {wanted.url}, found {_short(error)}") from None
+        raise InputError(f"expected a trusted connection to {wanted.url}, found {words(error)}") from None
     except CUT as error:
-        raise Again(f"a failed connection ({_short(error)})") from None
+        raise Again(f"a failed connection ({words(error)})") from None
     except requests.RequestException as error:
-        raise InputError(f"expected a file at {wanted.url}, found {_short(error)}") from None
+        raise InputError(f"expected a file at {wanted.url}, found {words(error)}") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(
@@ -245,10 +246,3 @@ def _remember(wanted: Wanted, plan: Plan) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _short(error: Exception) -> str:
-    """An exception of the network in a few words."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    text = " ".join(str(reason or error).split())
-    return f"{type(reason or error).__name__}: {text[:120]}"

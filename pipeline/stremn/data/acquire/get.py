@@ -138,6 +138,9 @@ def _get(
     finally:
         meter.close()
         pool.shutdown(wait=True, cancel_futures=True)
+        for entry in entries:
+            with suppress(OSError):  # not there, or there is something in it
+                places.downloads(entry.name).rmdir()
     return errors
 
 
@@ -206,6 +209,11 @@ def _by_hand(entry: Entry, places: Places) -> bool:
 def _free_place(entry: Entry, places: Places) -> None:
     """A folder that is not ours is never replaced."""
     folder = places.folder(entry.name)
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(
+            f"expected {entry.title} in {folder}, found a link to {folder.readlink()}, where nothing is: remove "
+            f"the link, or make one anew with `stremn data get {entry.name}{places.option} --use PATH`"
+        )
     if folder.is_symlink() or (folder.exists() and not index.read(places.index(entry.name))):
         raise InputError(
             f"expected {entry.title} in {folder}, found something that lacks main parts: "

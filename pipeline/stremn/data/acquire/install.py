@@ -3,12 +3,13 @@
 import os
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from stremn.data.acquire import index
 from stremn.data.acquire.catalogue import Entry, File
 from stremn.data.acquire.download import RESERVE
-from stremn.data.acquire.layout import require
+from stremn.data.acquire.layout import check
 from stremn.data.acquire.places import GOT, Places, write_json
 from stremn.data.acquire.unpack import unpack
 from stremn.errors import InputError
@@ -50,17 +51,30 @@ def install(
         for number, file in enumerate(entry.files):
             written += _open(entry, file, places, scratch / str(number), entry.limit - written, stop)
             _merge(scratch / str(number), whole / file.into)
-        require(entry, whole)
+        _check(entry, whole)
         items = index.build(whole)
         _swap(whole, places.folder(entry.name), scratch / "old")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # another one is being unpacked
+            scratch.parent.rmdir()
     index.write(places.index(entry.name), items)
     index.write(places.seen(entry.name, places.folder(entry.name)), items)
     write_json(places.manifest(entry.name), _manifest(entry, items, sizes, fetched))
     if not keep and entry.how != "form":
         shutil.rmtree(places.downloads(entry.name), ignore_errors=True)
     return places.folder(entry.name)
+
+
+def _check(entry: Entry, whole: Path) -> None:
+    """Refuse what lacks a main part of the dataset; it is gone after that, so its place is not told."""
+    lost = [problem for problem in check(entry, whole, files=False) if problem.essential]
+    if lost:
+        archives = " and ".join(file.name for file in entry.files)
+        raise InputError(
+            f"expected {entry.title} in {archives}, found {lost[0]}: another file than expected, compare with "
+            f"{entry.page}"
+        )
 
 
 def _open(

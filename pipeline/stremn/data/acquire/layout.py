@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def check(entry: Entry, folder: Path, files: bool = True) -> list[Problem]:
     """
     if not folder.is_dir():
         return [Problem(".", f"expected a folder {folder}", essential=True)]
-    problems = [problem for rule in entry.layout for problem in _rule(rule, folder)]
+    problems = list(dict.fromkeys(problem for rule in entry.layout for problem in _rule(rule, folder)))
     if files:
         problems += [Problem(name, f"damaged: {text}") for name, text in _damaged(folder)]
     return problems
@@ -50,7 +51,7 @@ def check(entry: Entry, folder: Path, files: bool = True) -> list[Problem]:
 
 def usable(entry: Entry, folder: Path) -> bool:
     """Whether the main parts are there, complete or not."""
-    return not any(problem.essential for problem in check(entry, folder, files=False))
+    return folder.is_dir() and all(rule.optional or _place(rule, folder).exists() for rule in entry.layout)
 
 
 def below(entry: Entry, folder: Path) -> Path | None:
@@ -86,8 +87,8 @@ def _damaged(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _rule(rule: Rule, folder: Path) -> Iterator[Problem]:
     """Problems of one rule; a missing place gives one, not one per file in it."""
-    name = next((n for n in (rule.path, rule.either) if n and (folder / n).exists()), rule.path)
-    place = folder / name
+    place = _place(rule, folder)
+    name = place.relative_to(folder).as_posix()
     if not place.exists():
         if not rule.optional:
             other = f" (or {rule.either})" if rule.either else ""
@@ -106,6 +107,12 @@ def _rule(rule: Rule, folder: Path) -> Iterator[Problem]:
         yield from _filled(place, name, _videos(folder / rule.videos), f"named in {rule.videos}")
     if rule.partner is not None:
         yield from _partners(place, name, folder / rule.partner, rule.partner)
+
+
+def _place(rule: Rule, folder: Path) -> Path:
+    """Where a rule's file or folder lies, or belongs."""
+    names = [name for name in (rule.path, rule.either) if name and (folder / name).exists()]
+    return folder / (names or [rule.path])[0]
 
 
 def _count(name: str, what: str, expected: int, found: int) -> Iterator[Problem]:
@@ -174,7 +181,7 @@ def require(entry: Entry, folder: Path) -> list[Problem]:
         hint = (
             f"it is one folder further down: {inner}"
             if inner
-            else f"`stremn data check {entry.name}` says all"
+            else f"`stremn data check {entry.name} --path {shlex.quote(str(folder))}` says all"
         )
         raise InputError(f"expected {entry.title} in {folder}, found {essential[0]}; {hint}")
     return problems

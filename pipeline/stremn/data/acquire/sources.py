@@ -1,9 +1,11 @@
 """Files that do not lie at a plain address: Google Drive (gdown) and Hugging Face (its own cache)."""
 
+import logging
 import threading
 from pathlib import Path
 
 from stremn.data.acquire.download import Habits, Wanted, accept
+from stremn.data.acquire.network import words
 from stremn.data.acquire.progress import Meter, Stopped
 from stremn.errors import InputError
 
@@ -57,9 +59,9 @@ def fetch_drive(
     except gdown.exceptions.DownloadCancelled:
         raise Stopped from None
     except (gdown.exceptions.DownloadError, requests.RequestException) as error:
-        text = " ".join(str(error).split())[:160]
         raise InputError(
-            f"expected {wanted.name} from Google Drive, found: {text}; try again tomorrow (quota), or fetch "
+            f"expected {wanted.name} from Google Drive, found: {words(error)}; try again later (tomorrow, if it "
+            "is a quota), or fetch "
             f"{DRIVE_PAGE.format(drive)} by hand into {wanted.path}"
         ) from None
     if found is None or not wanted.part.is_file():
@@ -81,13 +83,17 @@ def fetch_hub(repository: str, name: str) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
+    log = logging.getLogger("huggingface_hub")  # it tells every one of its own tries
+    before = log.level
+    log.setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(repository, name))
     except (OSError, ValueError) as error:  # its own errors derive from these; no network: OSError
-        text = " ".join(str(error).split())[:160]
         raise InputError(
-            f"expected {name} of huggingface.co/{repository}, found: {text}; try again later"
+            f"expected {name} of huggingface.co/{repository}, found: {words(error)}; try again later"
         ) from None
+    finally:
+        log.setLevel(before)
 
 
 def find_hub(repository: str, name: str) -> Path | None:

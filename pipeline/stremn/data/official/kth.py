@@ -3,6 +3,9 @@
 ``person<NN>_<action>_d<M>_uncomp.avi`` in the root or below it (one folder for each action), and
 ``00sequences.txt`` with lines such as ``person01_boxing_d1	frames	1-95, 96-185, 186-245, 246-360``: the frames,
 counted from 1, in which the person is at work. One of the 600 videos never existed: ``*missing*`` there.
+
+PredRNN's test starts a window of T frames every T frames, but every 3 for jogging and running: a stride for each
+action.
 """
 
 import re

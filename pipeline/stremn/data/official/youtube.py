@@ -5,18 +5,16 @@
 ``<root>/<part>_all_frames/JPEGImages`` with all (30 a second). The masks of train are of every 5th frame; of
 valid and test there is each object's first mask alone, in the frame where it appears, which may be late.
 
-``meta.json``: ``{"videos": {<video>: {"objects": {<id>: {"category": …, "frames": [<frame>, …]}}}}}``.
+``youtube_meta`` reads ``meta.json``, which names the objects of each video and the frames that show them.
 """
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stremn.data.clips import IMAGES, MASKS, Pair
 from stremn.data.official.listed import ListedClips, image_files, pair_up
+from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.errors import InputError
 
-Objects = dict[int, list[str]]  # by id: names of the frames that show the object
 SPLITS = {  # part on disk, and which of its videos by place in the sorted list
     "train": ("train", lambda place: True),
     "train_fit": ("train", lambda place: place % 10 != 9),
@@ -71,38 +69,11 @@ def open_youtube(
     return ListedClips(root / part, masks, files, objects=objects, cache=cache)
 
 
-def read_meta(path: Path) -> dict[str, Objects]:
-    """Objects and their frames of every video. Raises InputError when the file is something else."""
-    if not path.is_file():
-        raise InputError(f"expected {path} of YouTube-VOS, found no such file: unpack it there")
-    try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
-        found = {
-            str(name): {
-                int(number): [str(f) for f in one["frames"]] for number, one in video["objects"].items()
-            }
-            for name, video in videos.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise InputError(
-            f"expected videos, objects and frames in {path}, found something else "
-            f"({type(problem).__name__}: {problem}): get the file again"
-        ) from None
-    for name, objects in found.items():
-        if not objects or not all(0 < number < 255 and frames for number, frames in objects.items()):
-            raise InputError(
-                f"expected objects with ids 1 to 254, each with frames, of {name} in {path}, found "
-                f"{objects}: get the file again"
-            )
-    return found
-
-
-def _pairs(
-    images: Path, masks: Path, name: str, objects: Mapping[int, Sequence[str]], every: bool
-) -> list[Pair]:
+def _pairs(images: Path, masks: Path, name: str, objects: Objects, every: bool) -> list[Pair]:
     """A video's files; masks must exist of every frame that shows an object, or of each one's first."""
     paths = image_files(images, name)
-    needed = {frame for frames in objects.values() for frame in (frames if every else sorted(frames)[:1])}
+    shown = [one.frames if every else sorted(one.frames)[:1] for one in objects.values()]
+    needed = {frame for frames in shown for frame in frames}
     lost = sorted(needed - {path.stem for path in paths})
     if lost:
         raise InputError(
