@@ -10,6 +10,7 @@ from stremn import __version__
 from stremn.commands.data_cli import app as data_app
 from stremn.commands.score_cli import app as score_app
 from stremn.commands.segment_cli import segment
+from stremn.commands.site_cli import site
 from stremn.commands.submit_cli import app as submit_app
 from stremn.errors import InputError
 
@@ -128,6 +129,9 @@ def report(
     from stremn.run import run_stage
 
     print(run_stage("report", profile) / "report.html")
+
+
+app.command()(site)
 
 
 @app.command()
