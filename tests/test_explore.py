@@ -497,13 +497,27 @@ def test_predictions_are_shown_with_their_slots(clip: Any, tmp_path: Path) -> No
     meta = {"system": "stremn", "task": "prediction", "fields": fields, "default_size": 32}
     save_model(path, VideoPredictor(**fields), meta)  # type: ignore[arg-type]
     shown = Predictions(ArrayPictures(clip[0]), path, observed=8, predicted=8)
-    watched, _ = shown.answer({"frame": 7})
-    later, later_pictures = shown.answer({"frame": 12})
-    assert watched["titles"][0] == "observed" and later["titles"][:2] == ["true", "predicted"]
-    assert len(later_pictures) == len(later["titles"]) + len(later["slots"]) and later["slots"]
-    assert shown.answer({"frame": 15})[0]["titles"] == ["predicted"]  # after the end of the video
+    first, _ = shown.answer({"at": 0})
+    assert first["shown"] == ["truth"] and first["slots"] == [] and first["errors"][0] is None
+    later, pictures_of = shown.answer({"at": 12})
+    assert later["shown"] == ["truth", "predicted", "error"] and later["observed"] == 8
+    assert len(pictures_of) == 3 + len(later["slots"]) and later["slots"]
+    assert {len(p) for p in pictures_of} == {later["side"] ** 2}
+    assert shown.answer({})[0]["at"] == 8  # the first that is not observed
+    assert shown.answer({"at": 99})[0]["shown"] == ["predicted"]  # after the end of the video
     frames = shown.frames()
     assert frames[12].error == pytest.approx(np.abs(frames[12].predicted - frames[12].truth))
+    assert later["errors"][12] == pytest.approx(
+        float(np.mean((frames[12].predicted - frames[12].truth) ** 2))
+    )
+    assert later["errors"][15] is None and frames[15].truth is None
+    for n, slot in enumerate(later["slots"]):  # the memory from which frame 12 was predicted, as 11 found it
+        held = frames[slot["frame"]]
+        assert slot["age"] == 11 - held.frame >= 1 and held.observed == slot["observed"] == (held.frame < 8)
+        kept = np.frombuffer(pictures_of[3 + n], np.uint8).reshape(32, 32)
+        shown_there = held.truth if held.observed else held.predicted
+        assert np.abs(kept / 255 - shown_there).max() < 0.003
+    assert sum(slot["mass"] for slot in later["slots"]) == pytest.approx(1, abs=1e-4)
     with pytest.raises(InputError, match="frames to watch"):
         Predictions(ArrayPictures(clip[0]), path, observed=20)
 

@@ -1,18 +1,24 @@
 """The explorer in a browser: as a page and in JupyterLab. Skipped where there is no browser."""
 
+import contextlib
 import os
+import queue
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
 import nbformat
 import pytest
+import torch
+
+from stremn.models.checkpoints import save_model
+from stremn.models.predictor import VideoPredictor
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -22,6 +28,7 @@ ARGUMENTS = [
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
 LOCAL = {"127.0.0.1", "localhost", ""}
+BEGUN = r"() => /\[[*\d]+\]:/.test(document.querySelector('.jp-NotebookPanel').innerText)"  # a cell runs
 WAIT = 180_000  # milliseconds; a busy machine is slow to start a kernel
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
@@ -68,27 +75,38 @@ def browser() -> Iterator["sync_api.Browser"]:
 
 
 def _started(command: list[str], folder: Path, pattern: str) -> tuple[subprocess.Popen[str], str]:
-    """A server, and the address that it prints."""
+    """A server, and the address that it prints; all that it prints is read, so that it never waits for us."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    log = folder / "server.log"
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-    for _ in range(WAIT // 200):
-        found = re.search(pattern, log.read_text())
-        if found:
-            return server, found.group()
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.2)
-    os.killpg(server.pid, signal.SIGKILL)
-    raise AssertionError(f"no address in {log.read_text()}")
+    server = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    found: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert server.stdout is not None
+        for line in server.stdout:
+            lines.append(line)
+            if match := re.search(pattern, line):
+                found.put(match.group())
+        found.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        url = found.get(timeout=WAIT / 1000)
+    except queue.Empty:
+        url = None
+    if url is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        raise AssertionError(f"no address in what the server said: {''.join(lines)}")
+    return server, url
 
 
 def _stopped(server: subprocess.Popen[str]) -> None:
@@ -101,9 +119,15 @@ def _stopped(server: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of ``stremn explore``, of the generated clip."""
+    """The page of ``stremn explore``, of the generated clip, with a predictor that has learned nothing."""
+    folder = tmp_path_factory.mktemp("page")
+    torch.manual_seed(0)
+    fields = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
+    meta = {"system": "stremn", "task": "prediction", "fields": fields, "default_size": 32}
+    save_model(folder / "predictor.safetensors", VideoPredictor(**fields), meta)  # type: ignore[arg-type]
     command = [sys.executable, "-m", "stremn.cli", "explore", "--no-browser", "--slots", "4"]
-    server, url = _started(command, tmp_path_factory.mktemp("page"), r"http://\S+token=\w+")
+    command += ["--predictor", "predictor.safetensors"]
+    server, url = _started(command, folder, r"http://\S+token=\w+")
     yield url
     _stopped(server)
 
@@ -122,8 +146,7 @@ def opened(browser: "sync_api.Browser", address: str) -> Iterator[Watched]:
 
 def test_the_page_needs_its_token(browser: "sync_api.Browser", address: str) -> None:
     page = browser.new_page()
-    page.goto(address.split("?")[0])
-    page.wait_for_timeout(500)
+    page.goto(address.split("?")[0], wait_until="networkidle")
     assert page.locator(".stremn-explorer").count() == 0
     assert "token" in page.content().lower() or "login" in page.url
     page.close()
@@ -148,15 +171,22 @@ def test_scrub_and_step(opened: Watched) -> None:
 
 
 def test_play_and_pause(opened: Watched) -> None:
+    page = opened.page
     before = int(opened.explorer().get_attribute("data-shown") or 0)
-    opened.page.locator(".timeline-canvas").focus()
-    opened.page.keyboard.press("Space")
+    page.get_by_label("frames per second").select_option("20")
+    page.locator(".timeline-canvas").focus()
+    page.keyboard.press("Space")
     opened.until(f"Number(e.dataset.shown) >= {before + 2}")
-    opened.page.get_by_label("pause").click()
-    opened.page.wait_for_timeout(600)
-    stopped = opened.explorer().get_attribute("data-shown")
-    opened.page.wait_for_timeout(500)
-    assert opened.explorer().get_attribute("data-shown") == stopped
+    page.get_by_label("pause").click()
+    opened.until("e.dataset.shown === e.querySelector('.timeline-canvas').getAttribute('aria-valuenow')")
+    stopped = int(opened.explorer().get_attribute("data-shown") or 0)
+    page.locator(".timeline-canvas").focus()
+    for _ in range(5):  # while it played, some of these would end at another frame
+        page.keyboard.press("ArrowLeft")
+        opened.until(f"e.dataset.shown == '{stopped - 1}'")
+        page.keyboard.press("ArrowRight")
+        opened.until(f"e.dataset.shown == '{stopped}'")
+    assert opened.explorer().get_attribute("data-shown") == str(stopped)
 
 
 def test_a_click_changes_the_heat_maps(opened: Watched) -> None:
@@ -203,8 +233,11 @@ def test_a_race_of_all_rules(opened: Watched) -> None:
     opened.page.get_by_role("tab", name="Race").click()
     opened.page.locator("[data-do=race]").click()
     opened.until("e.querySelectorAll('tbody tr').length >= 10")
-    opened.page.get_by_role("button", name="stop").click()
-    opened.until("e.querySelector('tbody td.num').textContent !== '–'")
+    opened.until("e.querySelector('tbody td.num').textContent !== '–'")  # the first rule has a J
+    stop = opened.page.get_by_role("button", name="stop")
+    stop.click()
+    stop.wait_for(state="hidden", timeout=WAIT)
+    assert " of 60)" in (opened.page.locator("tbody").text_content() or "")  # the others were not run
 
 
 def test_a_drawn_mask_is_segmented(opened: Watched) -> None:
@@ -244,6 +277,44 @@ def test_a_drawn_mask_is_segmented(opened: Watched) -> None:
     assert "drawn mask 1" in (page.locator(".stage figcaption").first.text_content() or "")
 
 
+def _prediction(opened: Watched, frame: int) -> dict[str, str]:
+    """Scrub to a frame of the prediction; what is seen there: pictures, facts, slots."""
+    chart = opened.page.locator(".prediction-chart")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    left, right = 62, box["width"] - 10  # the chart's axis, see prediction.js
+    opened.page.mouse.click(box["x"] + left + (frame + 0.5) / 30 * (right - left), box["y"] + 50)
+    opened.until(f"e.querySelector('[data-panel=prediction]').dataset.shown == '{frame}'")
+    panel = opened.page.locator("[data-panel=prediction]")
+    names = ("truth", "predicted", "error")
+    seen = {name: opened.picture(f"[data-picture={name}]") for name in names}
+    seen["facts"] = panel.locator(".result").text_content() or ""
+    seen["slots"] = " ".join(panel.locator(".slot").all_text_contents())
+    pictures = panel.locator(".slot-canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    return seen | {"kept": " ".join(pictures)}
+
+
+def test_a_prediction_is_scrubbed(opened: Watched) -> None:
+    opened.page.get_by_role("tab", name="Prediction").click()
+    opened.until("e.querySelector('[data-panel=prediction]').dataset.shown == '10'")  # the first alone
+    seen = {frame: _prediction(opened, frame) for frame in (0, 6, 12, 25)}
+    assert "observed" in seen[6]["facts"] and "alone, 3 of 20" in seen[12]["facts"]
+    assert seen[0]["slots"] == "" and seen[0]["predicted"] == seen[0]["error"]  # both are empty
+    for name in ("truth", "predicted", "error", "facts"):
+        assert len({seen[frame][name] for frame in seen}) == 4, name
+    for name in ("slots", "kept"):
+        assert len({seen[frame][name] for frame in (6, 12, 25)}) == 3, name
+    assert "observed frame" in seen[6]["slots"] and "own prediction" in seen[25]["slots"]
+    assert len({seen[12][name] for name in ("truth", "predicted", "error")}) == 3
+    opened.page.locator(".prediction-chart").focus()
+    opened.page.keyboard.press("ArrowRight")
+    opened.until("e.querySelector('[data-panel=prediction]').dataset.shown == '26'")
+    opened.page.get_by_label("play the prediction").click()
+    opened.until("e.querySelector('[data-panel=prediction]').dataset.shown == '28'")
+    opened.page.get_by_label("pause the prediction").click()
+
+
 def test_nothing_went_wrong_and_nothing_left_the_machine(opened: Watched) -> None:
     """The last of the page's tests: it looks at what all of them did."""
     assert opened.errors == []
@@ -276,8 +347,8 @@ def test_the_same_notebook_in_jupyterlab(browser: "sync_api.Browser", root: Path
                 page.get_by_role("button", name="Select", exact=True).click()
             page.get_by_role("menuitem", name="Run").first.click()
             page.get_by_text("Run All Cells", exact=True).click()
-            page.wait_for_timeout(1500)
-            if re.search(r"\[[*\d]+\]:", page.locator(".jp-NotebookPanel").inner_text()):
+            with contextlib.suppress(sync_api.TimeoutError):
+                page.wait_for_function(BEGUN, timeout=1500)
                 break
         explorer = watched.explorer()
         explorer.scroll_into_view_if_needed()

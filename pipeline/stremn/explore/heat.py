@@ -11,7 +11,8 @@ from torch import Tensor
 
 from stremn.memory import MemoryState
 from stremn.memory.feature_state import FeatureState
-from stremn.ops.attention import Affinity, augmented
+from stremn.ops.attention import Affinity
+from stremn.tasks.read_maps import read_weights
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,19 @@ def heat_maps(
     Args:
         state: the memory of one clip, with at least one slot.
         query_nC: query keys.
-        affinity, top_k: of the network, see ``ops.attention.space_time_read``.
+        affinity, top_k: of the network, see ``tasks.read_maps.read_weights``.
     """
     keys_GMC, seen_OM = _flat(state)
-    query, keys = augmented(query_nC[None], keys_GMC[None], affinity)
-    scores_GnM = query @ keys[0].transpose(1, 2)
-    parts, done = [], {}
-    for row, seen in enumerate(seen_OM):
-        group = min(row, len(scores_GnM) - 1)
-        name = (group, seen.cpu().numpy().tobytes())
-        if not bool(seen.any()):
+    parts: list[Tensor] = []
+    done: dict[tuple[int, bytes], Tensor] = {}
+    for row, seen_M in enumerate(seen_OM):
+        group = min(row, len(keys_GMC) - 1)
+        name = (group, seen_M.cpu().numpy().tobytes())
+        if not bool(seen_M.any()):
             continue
         if name not in done:
-            done[name] = _attention(scores_GnM[group].masked_fill(~seen, -torch.inf), top_k).mean(0)
+            weights_nM = read_weights(query_nC, keys_GMC[group], seen_M, affinity=affinity, top_k=top_k)
+            done[name] = weights_nM.mean(0)
         parts.append(done[name])
     attention_M = torch.stack(parts).mean(0)
     height, width = state.size
@@ -77,10 +78,3 @@ def _flat(state: MemoryState | FeatureState) -> tuple[Tensor, Tensor]:
         positions = state.keys.shape[3]
         return state.keys[0].flatten(1, 2), state.valid[0].repeat_interleave(positions, 1)
     return state.keys[0], state.visible[0]
-
-
-def _attention(scores_nM: Tensor, top_k: int | None) -> Tensor:
-    if top_k is not None and top_k < scores_nM.shape[1]:
-        best, at = scores_nM.topk(top_k, -1)
-        return torch.zeros_like(scores_nM).scatter(-1, at, best.softmax(-1))
-    return scores_nM.softmax(-1)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stremn.analysis.style import OBJECT_COLOURS, overlay
+from stremn.analysis.style import OBJECT_COLOURS
 from stremn.data.clips import Pixels
 
 LARGEST = 960  # pixels of the longer side that are sent
 THUMB = 176
-FILL, LINE = 105, 235  # opacity of an object and of its outline, 0…255
+FILL, LINE = 105, 235  # opacity of an object and of the true outline, 0…255
 
 
 def fitting(size: tuple[int, int], largest: int = LARGEST) -> tuple[int, int]:
@@ -35,11 +35,9 @@ def jpeg(frame: Pixels, largest: int = LARGEST, quality: int = 88) -> bytes:
 
 
 def mask_png(ids: Pixels) -> bytes:
-    """Objects in colour with a white outline, all else transparent."""
-    small = _nearest(ids)
-    indices = np.where(small == 0, 0, 1 + (small.astype(int) - 1) % len(OBJECT_COLOURS))
-    shown = np.where(_edges(small) & (small > 0), len(OBJECT_COLOURS) + 1, indices)
-    return _palette_png(shown, [FILL] * len(OBJECT_COLOURS) + [LINE], [*OBJECT_COLOURS, [255, 255, 255]])
+    """Objects in colour, their outlines in the same colour and stronger, all else transparent."""
+    count = len(OBJECT_COLOURS)
+    return _palette_png(_coloured(_nearest(ids)), [FILL] * count + [255] * count, [*OBJECT_COLOURS] * 2)
 
 
 def outline_png(ids: Pixels) -> bytes:
@@ -58,10 +56,25 @@ def thumb(frame: Pixels, ids: Pixels | None) -> bytes:
         Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
     )
     if ids is not None:
-        ids = np.asarray(
-            Image.fromarray(np.asarray(ids, np.uint8)).resize((width, height), Image.Resampling.NEAREST)
-        )
-    return jpeg(overlay(small, ids), THUMB, 85)
+        resized = Image.fromarray(np.asarray(ids, np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+        small = _painted(small, np.asarray(resized))
+    return jpeg(small, THUMB, 85)
+
+
+def _coloured(ids: NDArray[np.uint8]) -> NDArray[np.int_]:
+    """0 for background, 1 to 5 inside an object of that colour, 6 to 10 on its outline."""
+    count = len(OBJECT_COLOURS)
+    inside = 1 + (ids.astype(int) - 1) % count
+    return np.where(ids == 0, 0, inside + count * _edges(ids))
+
+
+def _painted(frame: Pixels, ids: NDArray[np.uint8]) -> Pixels:
+    """A frame (H, W, 3) with its objects as ``mask_png`` shows them."""
+    table = np.concatenate([np.zeros((1, 3)), OBJECT_COLOURS, OBJECT_COLOURS])
+    alpha = np.repeat([0.0, FILL / 255, 1.0], [1, len(OBJECT_COLOURS), len(OBJECT_COLOURS)])
+    shown = _coloured(ids)
+    mixed = frame + alpha[shown][..., None] * (table[shown] - frame)
+    return np.asarray(mixed.round(), np.uint8)
 
 
 def _nearest(ids: Pixels) -> NDArray[np.uint8]:

@@ -64,10 +64,17 @@ def run_summary(run: Run, number: int) -> dict[str, Any]:
         if run.policy
         else run.trace.about.get("policy") or run.trace.about.get("rule"),
         "slots": run.policy.slots if run.policy else run.trace.about.get("slots"),
+        "room": _room(run),
         **{key: _number(short[key]) for key in ("j", "ms")},
         "kept": short["kept"],
         "most": short["most"],
     }
+
+
+def _room(run: Run) -> int | None:
+    """K of a rule that fills K slots, one after the other; None for the others."""
+    entry = run.policy.entry if run.policy else None
+    return run.policy.slots if run.policy and entry and entry.fixed and entry.unit == "slot" else None
 
 
 def whole_run(run: Run) -> tuple[dict[str, Any], Buffers]:

@@ -3,7 +3,7 @@
 T frames, H W pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stremn.errors import InputError
-from stremn.explore.images import jpeg
 from stremn.explore.pictures import Pictures
 from stremn.memory import Trace, TraceStep
 from stremn.models.checkpoints import load_model
@@ -23,6 +22,9 @@ from stremn.tasks.prediction_stream import PredictionStream
 Floats = NDArray[np.float32]
 
 
+ERROR_TOP = 0.5  # absolute error that is drawn brightest
+
+
 @dataclass(frozen=True)
 class PredictedFrame:
     """One frame of a prediction, grey in [0, 1].
@@ -32,7 +34,8 @@ class PredictedFrame:
         observed: whether the predictor saw it; else it saw its own prediction.
         truth: (H, W), None after the end of the video.
         predicted: (H, W), None for the first frame.
-        step: what its visit to the memory was, None where there was none.
+        step: the visit to the memory from which this frame was predicted, that of the frame before it; None
+            where there was none.
     """
 
     frame: int
@@ -45,6 +48,11 @@ class PredictedFrame:
     def error(self) -> Floats | None:
         """|predicted − truth|, (H, W)."""
         return None if self.truth is None or self.predicted is None else np.abs(self.predicted - self.truth)
+
+    @property
+    def square_error(self) -> float | None:
+        """Mean over the pixels of (predicted − truth)²."""
+        return None if self.error is None else float(np.square(self.error).mean())
 
 
 class Predictions:
@@ -97,35 +105,41 @@ class Predictions:
             out.append(PredictedFrame(number, seen, truth, expected, None))
             expected = self._stream.step(truth[None] if seen and truth is not None else None)[0]
         steps = {s.frame: s for s in (self._stream.trace or Trace()).steps}
-        return [
-            PredictedFrame(f.frame, f.observed, f.truth, f.predicted, steps.get(n)) for n, f in enumerate(out)
-        ]
+        return [replace(f, step=steps.get(n - 1)) for n, f in enumerate(out)]
 
     def answer(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        """A frame for the browser: titles and facts, pictures as JPEG, the slots after them."""
+        """A frame for the browser, by its place ``at`` from 0; without one the first that is not observed.
+
+        Returns:
+            facts: ``shown`` of "truth", "predicted" and "error", ``slots``, ``errors`` (mean square error of
+            every frame, None where it is unknown); and uint8 pictures (side, side) of those shown, the error
+            from 0 to ``error_top``, then of the slots.
+        """
         frames = self.frames()
-        n = max(0, min(len(frames) - 1, int(content["frame"])))
-        now = frames[n]
-        shown: list[tuple[str, Floats]] = []
-        if now.truth is not None:
-            shown.append(("observed" if now.observed else "true", now.truth))
-        if now.predicted is not None:
-            shown.append(("predicted", now.predicted))
-        if now.error is not None:
-            shown.append(("error, white is 0.5 and more", np.minimum(1, 2 * now.error)))
+        at = max(0, min(len(frames) - 1, int(content.get("at", self.observed))))
+        now = frames[at]
+        error = None if now.error is None else np.minimum(1, now.error / ERROR_TOP)
+        named = {"truth": now.truth, "predicted": now.predicted, "error": error}
+        shown = {name: picture for name, picture in named.items() if picture is not None}
         slots, kept = self._slots(frames, now)
-        facts = f"Frame {now.frame}, {'watched' if now.observed else 'predicted freely'}"
-        if now.error is not None:
-            facts += f"; mean square error {float(np.square(now.error).mean()):.4f}"
-        pictures = [
-            jpeg(np.round(255 * p).astype(np.uint8), quality=92) for p in [p for _, p in shown] + kept
-        ]
-        titles = [title for title, _ in shown]
-        return {"last": len(frames) - 1, "titles": titles, "slots": slots, "facts": facts + "."}, pictures
+        fields = {
+            "at": at,
+            "count": len(frames),
+            "start": self.start,
+            "observed": self.observed,
+            "side": self.side,
+            "shown": list(shown),
+            "error_top": ERROR_TOP,
+            "errors": [f.square_error for f in frames],
+            "slots": slots,
+        }
+        pictures = [*shown.values(), *kept]
+        return fields, [np.clip(255 * p + 0.5, 0, 255).astype(np.uint8).tobytes() for p in pictures]
 
     def _slots(
         self, frames: list[PredictedFrame], now: PredictedFrame
     ) -> tuple[list[dict[str, Any]], list[Floats]]:
+        """The slots that were read to predict a frame, and what each holds."""
         step = now.step
         if step is None:
             return [], []
@@ -135,15 +149,15 @@ class Predictions:
             picture = kept.truth if kept.observed else kept.predicted
             if picture is None:
                 continue
-            mass = None if step.read_mass is None else step.read_mass[slot]
-            score = None if step.scores is None else step.scores[slot]
             rows.append(
                 {
                     "slot": slot,
                     "frame": kept.frame,
+                    "observed": kept.observed,
                     "age": step.frame - held,
-                    "mass": mass,
-                    "score": score,
+                    "mass": None if step.read_mass is None else step.read_mass[slot],
+                    "score": None if step.scores is None else step.scores[slot],
+                    "evictable": step.evictable[slot],
                     "next": slot == step.evicted_slot,
                 }
             )

@@ -1,5 +1,6 @@
 """One pass of a system over a video, with all that is needed to look back."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ from stremn.data.clips import Pixels
 from stremn.evaluation.region import region_similarity
 from stremn.explore.history import History
 from stremn.explore.masks import Masks
+from stremn.explore.pictures import Pictures
 from stremn.memory import Policy, Trace, TraceStep
 
 
@@ -111,3 +113,20 @@ def summary(run: Run) -> dict[str, Any]:
         "kept": run.kept(),
         "most": max((len(s.held) for s in run.trace.steps), default=0),
     }
+
+
+def about(run: Run, pictures: Pictures, size: int | None, system: str | None) -> dict[str, Any]:
+    """What the trace of a run says of it: the video, at which ``size`` it was looked at, system and rule."""
+    height, width = pictures.size
+    assert run.policy is not None
+    return {
+        "video": pictures.name,
+        "frames": len(pictures),
+        "height": height,
+        "width": width,
+        "size": size,
+        "system": system,
+        "policy": run.policy.name,
+        "slots": run.policy.slots,
+        "objects": run.objects,
+    } | ({"J": run.mean_j()} if math.isfinite(run.mean_j()) else {})

@@ -7,8 +7,6 @@
 >>> session.race(["learned", "oldest"])
 """
 
-import math
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +20,12 @@ from stremn.errors import InputError
 from stremn.explore import changes, edits
 from stremn.explore.engine import Engine
 from stremn.explore.frozen import FrozenPolicy
-from stremn.explore.heat import Heat, heat_maps
+from stremn.explore.heat import Heat
 from stremn.explore.history import BUDGET, History
+from stremn.explore.inside import Inside
 from stremn.explore.masks import first_seen
 from stremn.explore.pictures import Pictures, pictures
-from stremn.explore.runs import Run, protected, region
+from stremn.explore.runs import Run, about, protected, region
 from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy
 from stremn.models.vos import VOSNetwork
 from stremn.tasks.open import needs_update_keys, open_stream
@@ -72,9 +71,7 @@ class Session:
         self.meta, self.size, self.device = dict(meta or {}), size, device
         self.seed, self.budget = seed, budget
         self.runs: list[Run] = []
-        self._engine: Engine | None = None
-        self._remembered: tuple[Any, ...] = (None, 0, None)
-        self._lock = threading.Lock()  # the browser asks while a run goes on
+        self._inside: Inside | None = None
         if policy is not None and policy.per_object:
             raise InputError(
                 "expected one decision for all objects to look at, found per_object: leave it off"
@@ -114,17 +111,22 @@ class Session:
         )  # fmt: skip
 
     @property
-    def engine(self) -> Engine:
-        """What computes; an InputError without a network or a first mask."""
-        if self._engine is None:
+    def inside(self) -> Inside:
+        """What looks into runs; an InputError without a network or a first mask."""
+        if self._inside is None:
             missing = "weights" if self.network is None else "a mask of the first frame"
             raise InputError(f"expected {missing} to compute with, found only a trace: give or draw it")
-        return self._engine
+        return self._inside
+
+    @property
+    def engine(self) -> Engine:
+        """What computes; an InputError without a network or a first mask."""
+        return self.inside.engine
 
     @property
     def can_run(self) -> bool:
         """Whether there is all that a run needs."""
-        return self._engine is not None
+        return self._inside is not None
 
     def give(self, given: Mapping[int, Pixels]) -> None:
         """Set the given masks; earlier runs stay as they are, but cannot be looked into or continued."""
@@ -132,10 +134,10 @@ class Session:
             raise InputError(
                 "expected weights to segment with, found none: open the explorer with a checkpoint"
             )
-        self._engine = Engine(self.network, self.pictures, given, size=self.size, device=self.device)
+        engine = Engine(self.network, self.pictures, given, size=self.size, device=self.device)
+        self._inside = Inside(engine)
         for run in self.runs:
             run.history = None
-        self._remembered = (None, 0, None)
 
     def start(self, name: str = "original", policy: Policy | None = None) -> Run:
         """A new run with no frame done yet, added to ``runs``; see ``steps``."""
@@ -168,7 +170,7 @@ class Session:
             truth = None if self.truth is None else np.asarray(self.truth[frame])
             run.j.append(region(ids, truth, run.objects, self.engine.objects(frame + 1)))
             yield frame
-        run.trace.about |= self._about(run)
+        run.trace.about |= about(run, self.pictures, self.size, self.meta.get("system"))
 
     def run(self, name: str = "original", policy: Policy | None = None) -> Run:
         """A whole run."""
@@ -188,16 +190,7 @@ class Session:
             raise InputError(
                 "expected a run made here, found only its trace: segment it again to look inside"
             )
-        if not 0 < frame < run.done:
-            raise InputError(f"expected a frame of 1 to {run.done - 1}, which was read, found {frame}")
-        memory, _ = self.memory(run, frame)
-        key = self.engine.key(frame)[0]
-        row, column = self.engine.geometry.position(x, y, (key.shape[1], key.shape[2]))
-        query = key[:, row, column][None]
-        if whole and run.masks is not None:
-            query = key[:, self._inside(run.masks[frame], x, y, (key.shape[1], key.shape[2]), row, column)].T
-        network = self.engine.network
-        return heat_maps(memory.state, query, affinity=network.affinity, top_k=network.top_k)
+        return self.inside.heat(run, frame, x, y, whole=whole)
 
     def what_if(
         self,
@@ -242,47 +235,7 @@ class Session:
 
     def memory(self, run: Run, frame: int) -> tuple[Memory, torch.Generator]:
         """The memory of a run before ``frame``, a copy, and the generator as it was then."""
-        run = run.at(frame)
-        assert run.history is not None and run.policy is not None
-        generator = torch.Generator(self.device)
-        with self._lock:
-            who, when, found = self._remembered
-            if who is run and when == frame and run.done > frame:
-                generator.set_state(found[1])
-                return edits.fitted(found[0], found[0].policy), generator
-            at = run.history.nearest(frame)
-            memory = run.history.restore(at, run.policy, generator)
-            for between in range(at, frame):
-                self.engine.step(between, memory, generator)
-            self._remembered = (run, frame, (memory, generator.get_state()))
-            return edits.fitted(memory, memory.policy), generator
-
-    def _inside(
-        self, ids: Pixels, x: float, y: float, size: tuple[int, int], row: int, column: int
-    ) -> torch.Tensor:
-        """Boolean (h, w): positions on the object at pixel (x, y)."""
-        inside = torch.zeros(size, dtype=torch.bool)
-        rows, columns = np.nonzero(ids == ids[int(y), int(x)])
-        step = max(1, len(rows) // 4000)
-        for r, c in zip(rows[::step].tolist(), columns[::step].tolist(), strict=True):
-            inside[self.engine.geometry.position(c, r, size)] = True
-        inside[row, column] = True
-        return inside
-
-    def _about(self, run: Run) -> dict[str, Any]:
-        height, width = self.pictures.size
-        assert run.policy is not None
-        return {
-            "video": self.pictures.name,
-            "frames": len(self.pictures),
-            "height": height,
-            "width": width,
-            "size": self.size,
-            "system": self.meta.get("system"),
-            "policy": run.policy.name,
-            "slots": run.policy.slots,
-            "objects": run.objects,
-        } | ({"J": run.mean_j()} if math.isfinite(run.mean_j()) else {})
+        return self.inside.memory(run, frame)
 
     def _finished(self, run: Run) -> Run:
         for _ in self.steps(run):

@@ -20,7 +20,10 @@ from stremn.explore.session import Session
 from stremn.explore.worker import Worker
 
 STATIC = Path(__file__).parent / "static"
-PARTS = ("core", "charts", "timeline", "stage", "slots", "whatif", "race", "draw", "prediction", "explorer")
+PARTS = (
+    *("core", "charts", "timeline", "stage", "slots", "whatif", "race", "draw", "prediction", "controls"),
+    "explorer",
+)
 Answer = tuple[dict[str, Any], list[bytes]]
 
 

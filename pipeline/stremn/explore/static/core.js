@@ -66,6 +66,20 @@ function numbers(view, Type) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
+/** The bytes of a run's timeline as arrays. */
+function unpacked({ done, slots, objects, buffers }) {
+  const lives = numbers(buffers[0], Int32Array);
+  const bySlot = Array.from({ length: slots }, () => []);
+  for (let n = 0; n < lives.length; n += 3) bySlot[lives[n + 1]].push({ frame: lives[n], end: lives[n + 2] });
+  const table = numbers(buffers[2], Float32Array);
+  const columns = done ? table.length / done : 1;
+  const j = Array.from({ length: columns }, (_, c) => Float32Array.from({ length: done }, (_, t) => table[t * columns + c]));
+  const pairs = numbers(buffers[3], Int32Array);
+  const evicted = new Map();
+  for (let n = 0; n < pairs.length; n += 2) evicted.set(pairs[n], pairs[n + 1]);
+  return { done, slots, objects, bySlot, mass: numbers(buffers[1], Uint8Array), j, evicted };
+}
+
 /** A picture from its bytes; null for no bytes. */
 function bitmap(view, type) {
   return view && view.byteLength ? createImageBitmap(new Blob([view], { type })) : Promise.resolve(null);
@@ -140,5 +154,11 @@ function sized(canvas, width, height) {
   return context;
 }
 
-const percent = (share) => (share == null ? "–" : share < 0.005 && share > 0 ? "<1 %" : `${Math.round(100 * share)} %`);
+/** A share in per cent; "<1 %" for what rounds to nothing. */
+function percent(share, digits = 0) {
+  if (share == null) return "–";
+  const least = 10 ** -digits;
+  return share > 0 && 100 * share < least / 2 ? `<${least} %` : `${(100 * share).toFixed(digits)} %`;
+}
+
 const fixed = (value, digits) => (value == null || Number.isNaN(value) ? "–" : value.toFixed(digits));

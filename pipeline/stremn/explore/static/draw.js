@@ -9,18 +9,19 @@ class Draw {
     this.points = [];
     this.canvas = el("canvas", { class: "draw-canvas", "aria-label": "frame to draw a mask on" });
     this.object = el("input", { type: "number", min: 1, max: 20, value: 1, "aria-label": "object to draw" });
+    this.swatch = el("i", { class: "swatch" });
     this.width = el("input", { type: "range", min: 1, max: 60, value: 12, "aria-label": "width of the brush" });
     this.here = el("strong", {});
     this.note = el("p", { class: "note", "aria-live": "polite" });
     const titles = { brush: "paint the object", erase: "paint background", polygon: "click corners; the first again, or Enter, closes",
       fill: "click inside an outline to fill it" };
     this.tools = Object.entries(titles).map(([tool, title]) => el("button", { type: "button", title, "data-tool": tool,
-      "aria-pressed": tool === "brush", onclick: () => this.take(tool) }, tool));
+      "aria-pressed": String(tool === "brush"), onclick: () => this.take(tool) }, tool));
     const button = (text, title, work, primary) => el("button", { type: "button", title, "data-do": text,
       class: primary ? "primary" : "", onclick: work }, text);
     this.root = el("div", { class: "panel", "data-panel": "draw", hidden: true },
       el("p", {}, "Mask of frame ", this.here, ". A mask of frame 0 starts anew; one of a later frame adds or corrects its objects there."),
-      el("div", { class: "row" }, ...this.tools, el("label", {}, "width ", this.width), el("label", {}, "object ", this.object),
+      el("div", { class: "row" }, ...this.tools, el("label", {}, "width ", this.width), el("label", {}, "object ", this.object, this.swatch),
         button("undo", "take the last stroke back", () => this.undo()),
         button("clear", "no mask", () => this.clear()),
         button("from run", "start from the run's mask of this frame", () => this.fromRun()),
@@ -29,6 +30,7 @@ class Draw {
     this.canvas.addEventListener("pointerdown", (e) => { this.canvas.setPointerCapture(e.pointerId); this.down(e); });
     this.canvas.addEventListener("pointermove", (e) => { if (e.buttons && this.last) this.stroke(e); });
     this.canvas.addEventListener("pointerup", () => { this.last = null; });
+    this.object.addEventListener("input", () => this.paint());
     this.root.addEventListener("keydown", (e) => { if (e.key === "Enter" && this.points.length > 2) this.close(); });
   }
 
@@ -178,6 +180,7 @@ class Draw {
     if (this.root.hidden || !this.app.stage.picture) return;
     const { width, height, objects } = this.app.about;
     this.here.textContent = this.app.frame;
+    this.swatch.style.background = objects[(Math.max(1, Number(this.object.value)) - 1) % objects.length];
     const { canvas } = this;
     const zoom = Math.max(1, Math.round(640 / width));
     canvas.width = width * zoom;

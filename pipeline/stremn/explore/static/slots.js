@@ -14,35 +14,35 @@ class Slots {
   /** One card for each slot, used again from frame to frame. */
   card(n) {
     if (!this.cards[n]) {
-      const canvas = el("canvas", { class: "slot-canvas", role: "img" });
-      const name = el("strong", {});
-      const badge = el("span", { class: "badge", hidden: true }, "goes next");
-      const bar = el("i", {});
-      const mass = el("span", {});
-      const facts = el("div", { class: "facts" });
       const buttons = el("div", { class: "slot-buttons", hidden: !this.actions });
-      const root = el("figure", { class: "slot" }, canvas,
-        el("figcaption", {}, el("div", { class: "slot-name" }, name, badge),
-          el("div", { class: "mass", title: "share of the attention that this slot received when the frame was read" },
-            el("span", { class: "bar" }, bar), mass), facts, buttons));
-      this.cards[n] = { root, canvas, name, badge, bar, mass, facts, buttons, shown: "" };
+      const card = { ...slotCard(buttons), buttons };
+      this.cards[n] = card;
       const button = (text, title, what) => el("button", { type: "button", title,
-        onclick: () => this.app.change({ [what]: this.cards[n].slot }) }, text);
+        onclick: () => this.app.change({ [what]: card.slot }) }, text);
       buttons.append(
         button("drop", "what if this slot were emptied now?", "drop"),
         button("freeze", "what if this template were never evicted from here on?", "freeze"),
         el("button", { type: "button", title: "what if it held another frame? (number below, under What if)",
-          onclick: () => this.app.change({ swap: [this.cards[n].slot, this.app.whatif.swapFrame()] }) }, "swap"));
+          onclick: () => this.app.change({ swap: [card.slot, this.app.whatif.swapFrame()] }) }, "swap"));
     }
     return this.cards[n];
+  }
+
+  /** Places of the slots that are still free, so that nothing moves when they are taken. */
+  free(run, step) {
+    const { room } = this.app.runs[run] || {};
+    if (!step || !room || step.of >= room || room > 24) return [];
+    const { width, height } = this.app.about;
+    return Array.from({ length: room - step.of }, (_, n) => el("figure", { class: "slot-free" },
+      el("div", { style: `aspect-ratio:${width}/${height}` }), `slot ${step.of + n + 1}: free`));
   }
 
   async set(run, part, title) {
     const step = part?.step;
     this.title.textContent = title;
     const slots = step ? step.slots : [];
-    this.grid.replaceChildren(...slots.map((_, n) => this.card(n).root));
-    this.grid.classList.toggle("few", slots.length <= 3);
+    this.grid.replaceChildren(...slots.map((_, n) => this.card(n).root), ...this.free(run, step));
+    this.grid.classList.toggle("six", slots.length <= 6);
     this.note.textContent = !step ? "This frame is not computed yet."
       : !slots.length ? "The memory is empty: the first mask is given."
         : step.of > slots.length ? `The ${slots.length} of ${step.of} kept frames that are read most.` : "";
@@ -60,19 +60,9 @@ class Slots {
     const { app } = this;
     card.slot = slot.slot;
     card.buttons.hidden = !this.actions || !app.runs[run].inside;
-    card.name.textContent = `slot ${slot.slot + 1}: frame ${slot.frame}`;
-    card.badge.hidden = !slot.next;
-    card.root.classList.toggle("next", slot.next);
-    card.root.classList.toggle("locked", !slot.evictable && !slot.next);
     const at = heat ? heat.slots.indexOf(slot.frame) : -1;
     const share = at >= 0 ? heat.share[at] : slot.mass;
-    card.bar.style.width = `${Math.round(100 * (share || 0))}%`;
-    card.mass.textContent = at >= 0 ? `${percent(share)} of the ${heat.positions > 1 ? "object" : "pixel"}'s read` : `${percent(slot.mass)} of the read`;
-    card.facts.replaceChildren(...[
-      el("span", { title: "frames since this template was written" }, `${slot.age} old`),
-      slot.score == null ? null : el("span", { title: "similarity of the incoming frame to this template (Eq. 1)" },
-        `score ${fixed(slot.score, 3)}`),
-      slot.evictable ? null : el("span", { title: "may not be evicted" }, "protected")].filter(Boolean));
+    fillCard(card, slot, share, `${percent(share)} of the ${at < 0 ? "" : heat.positions > 1 ? "object's " : "pixel's "}read`);
     card.canvas.setAttribute("aria-label", `frame ${slot.frame} in slot ${slot.slot + 1}, ${percent(share)} of the read`);
     this.paint(card.canvas, app.thumbs.get(`${run}:${slot.frame}`), at >= 0 ? heat : null, at, top);
   }
@@ -100,6 +90,43 @@ class Slots {
   }
 }
 
+/** What this frame does to the memory it found. */
+function slotTitle(part) {
+  const step = part?.step;
+  const action = !step ? "" : step.action === "evict" && step.evicted != null ? `; frame ${step.evicted} goes next`
+    : step.action === "skip" ? "; this frame is not stored" : step.action === "append" ? "; this frame takes a free slot" : "";
+  return `Memory as this frame found it${action}`;
+}
+
+/** An empty card of a slot: picture, name, share of the read, facts. */
+function slotCard(...more) {
+  const [canvas, name, bar, mass] = [el("canvas", { class: "slot-canvas", role: "img" }), el("strong", {}), el("i", {}), el("span", {})];
+  const badge = el("span", { class: "badge", hidden: true }, "goes next");
+  const facts = el("div", { class: "facts" });
+  const root = el("figure", { class: "slot" }, canvas,
+    el("figcaption", {}, el("div", { class: "slot-name" }, name, badge),
+      el("div", { class: "mass", title: "share of the attention that this slot received when the memory was read" },
+        el("span", { class: "bar" }, bar), mass), facts, ...more));
+  return { root, canvas, name, badge, bar, mass, facts };
+}
+
+/** What is known of a slot, on its card. */
+function fillCard(card, slot, share, words) {
+  card.name.textContent = `slot ${slot.slot + 1}: frame ${slot.frame}`;
+  card.badge.hidden = !slot.next;
+  card.root.classList.toggle("next", slot.next);
+  card.root.classList.toggle("locked", !slot.evictable && !slot.next);
+  card.bar.style.width = `${Math.round(100 * (share || 0))}%`;
+  card.mass.textContent = words;
+  card.facts.replaceChildren(...[
+    el("span", { title: "frames since this template was written" }, `${slot.age} old`),
+    slot.score == null ? null : el("span", { title: "similarity of the incoming frame to this template (Eq. 1)" },
+      `score ${fixed(slot.score, 3)}`),
+    slot.evictable ? null : el("span", { title: "may not be evicted" }, "protected")].filter(Boolean));
+}
+
+const HEAT_POWER = 0.4; // of the attention, so that little of it is seen too
+
 /** A heat map as a small picture: colour and opacity grow with the attention, `top` is the brightest. */
 function heatLayer(cells, width, height, top, map) {
   const canvas = document.createElement("canvas");
@@ -108,7 +135,7 @@ function heatLayer(cells, width, height, top, map) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let i = 0; i < cells.length; i++) {
-    const value = top > 0 ? (cells[i] / top) ** 0.4 : 0;
+    const value = top > 0 ? (cells[i] / top) ** HEAT_POWER : 0;
     const c = 3 * Math.round(255 * value);
     image.data.set([map[c], map[c + 1], map[c + 2], Math.round(175 * Math.min(1, 1.6 * value))], 4 * i);
   }

@@ -61,3 +61,14 @@ class Stage {
     }
   }
 }
+
+/** Frame, run, and J of each object, in the object's colour. */
+function stageTitle(app, number, part, frame) {
+  const run = app.runs[number];
+  const j = part?.step?.j || [];
+  const known = (id) => j[run.objects.indexOf(id)];
+  const objects = run.objects.filter((id) => !app.hasJ() || known(id) != null);
+  return [el("strong", {}, `Frame ${frame}`), ` · ${run.name}`, ...objects.map((id) => el("span", { class: "object" },
+    el("i", { style: `background:${app.about.objects[(id - 1) % app.about.objects.length]}` }),
+    known(id) == null ? `object ${id}` : `object ${id}: J ${known(id).toFixed(2)}`))];
+}

@@ -12,7 +12,7 @@ class Timeline {
     this.zoomOut = el("button", { type: "button", title: "show the whole video", hidden: true,
       onclick: () => this.zoom(0, this.app.about.frames) }, "whole video");
     this.root = el("section", { class: "timeline", "aria-label": "timeline" },
-      el("div", { class: "timeline-head" }, el("h3", {}, "Timeline"), this.legend, this.zoomOut),
+      el("div", { class: "timeline-head" }, this.title = el("h3", {}, "Timeline"), this.legend, this.zoomOut),
       this.canvas, this.tip);
     this.window = null;
     const { canvas } = this;
@@ -102,7 +102,7 @@ class Timeline {
     const { colours } = app.about;
     if (app.hasJ()) {
       axisOfJ(context, scale, TOP, TOP + CHART - 8, colours.ink);
-      this.label(context, "J", TOP - 9);
+      label(context, "J", 4, TOP - 9, colours.ink);
       if (main) this.curves(context, scale, main, beside, colours);
     }
     if (main) {
@@ -110,19 +110,11 @@ class Timeline {
       this.lives(context, scale, main, top, row, colours);
     }
     axisOfFrames(context, scale, height - AXIS, colours.ink);
-    this.cursor(context, scale, height - AXIS, colours);
+    cursor(context, scale, app.frame, TOP, height - AXIS, colours.ink);
     canvas.setAttribute("aria-valuemax", app.about.frames - 1);
     canvas.setAttribute("aria-valuenow", app.frame);
     canvas.setAttribute("aria-valuetext", `frame ${app.frame}`);
     this.describe(colours, beside);
-  }
-
-  label(context, text, y) {
-    context.fillStyle = this.app.about.colours.ink;
-    context.font = "11px sans-serif";
-    context.textAlign = "left";
-    context.textBaseline = "top";
-    context.fillText(text, 4, y);
   }
 
   curves(context, scale, main, beside, colours) {
@@ -136,7 +128,7 @@ class Timeline {
   }
 
   evictions(context, scale, main, top, colours) {
-    this.label(context, "evictions", top);
+    label(context, "evictions", 4, top, colours.ink);
     context.fillStyle = colours.vermilion;
     const narrow = (scale.right - scale.left) / (scale.to - scale.from) < 5;
     for (const t of main.evicted.keys()) {
@@ -159,7 +151,7 @@ class Timeline {
     const height = Math.max(1, row > 4 ? row - 3 : row);
     for (let slot = 0; slot < main.slots; slot++) {
       const y = top + slot * row;
-      if (row >= 12) this.label(context, `slot ${slot + 1}`, y);
+      if (row >= 12) label(context, `slot ${slot + 1}`, 4, y, colours.ink);
       for (const life of main.bySlot[slot] || []) {
         const end = life.end < 0 ? main.done : life.end + 1;
         if (end < scale.from || life.frame > scale.to) continue;
@@ -201,23 +193,18 @@ class Timeline {
     }
   }
 
-  cursor(context, scale, bottom, colours) {
-    const x = scale.x(this.app.frame + 0.5);
-    if (x < scale.left || x > scale.right) return;
-    context.fillStyle = colours.ink;
-    context.fillRect(x - 0.75, TOP - 6, 1.5, bottom - TOP + 6);
-    context.beginPath();
-    context.arc(x, TOP - 7, 4.5, 0, 7);
-    context.fill();
-  }
-
   describe(colours, beside) {
-    const key = (style, text) => el("span", { class: "key" }, el("i", { style }), text);
+    const name = this.app.runs.length > 1 ? ` of “${this.app.runs[this.app.run].name}”` : "";
+    this.title.textContent = `Timeline${name}`;
+    const many = this.app.details.get(this.app.run)?.j.length > 2;
+    const stripes = this.app.about.objects.slice(0, 3).map((c, n) => `${c} ${33 * n}% ${33 * n + 33}%`).join(",");
     this.legend.replaceChildren(...[
-      this.app.hasJ() ? key(`background:${colours.blue};height:3px`, "mean J") : null,
-      beside ? key(`border-top:3px dashed ${colours.vermilion};height:0`, "mean J, beside") : null,
-      key(`background:${colours.vermilion};clip-path:polygon(0 0,100% 0,50% 100%)`, "eviction"),
-      key(`background:linear-gradient(90deg,${shade(0)},${shade(0.35)},${shade(1)})`, "life of a slot, 0 to 100 % of the read")].filter(Boolean));
+      this.app.hasJ() ? legendKey(`background:${colours.blue};height:3px`, "mean J") : null,
+      this.app.hasJ() && many ? legendKey(`background:linear-gradient(90deg,${stripes});height:2px`, "J of each object") : null,
+      beside ? legendKey(`border-top:3px dashed ${colours.vermilion};height:0`, "mean J of the run beside") : null,
+      legendKey(`background:${colours.vermilion};clip-path:polygon(0 0,100% 0,50% 100%)`, "eviction"),
+      legendKey(`background:linear-gradient(90deg,${shade(0)},${shade(0.35)},${shade(1)})`,
+        "a bar is a frame's life in its slot; the darker, the more it is read (0 to 100 %)")].filter(Boolean));
   }
 }
 
