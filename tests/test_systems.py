@@ -22,9 +22,13 @@ from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
+from stremn.stages import evaluate_vos, finetune, pretrain
+from stremn.stages.base import Stage
+from stremn.stages.networks import System
 from stremn.stages.runs import Run, segment_runs
 from stremn.tasks.open import shipped_checkpoint
 from stremn.tasks.rules import rule_for
+from stremn.training.loop import Plan
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": [8, 8, 8]}
 
@@ -186,3 +190,65 @@ def test_a_variant_takes_what_it_shares_with_another_network() -> None:
     assert all(torch.equal(after[name], tensor) for name, tensor in source.state_dict().items())
     with pytest.raises(InputError, match="found none"):
         load_shared(variant, {"other": torch.zeros(1)}, "other")
+
+
+# --- starts and seeds
+
+
+def training(root: Path, **systems: System) -> Stage[pretrain.Parameters]:
+    return Stage("pretrain", "x", pretrain.Parameters(plan=Plan(steps=1), systems=systems), root, root)
+
+
+def test_a_start_that_will_not_be_there_is_told_before_the_work(tmp_path: Path) -> None:
+    later = training(tmp_path, a=System(start="b"), b=System())
+    with pytest.raises(InputError, match=r"systems.a.start: expected .*\(none\).*found 'b': correct it"):
+        pretrain.train(later, None)  # type: ignore[arg-type]
+
+
+def test_clips_of_the_curve_are_drawn_with_the_seed_of_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    class Sampler:
+        def __init__(self, *_: object, seed: int, **__: object) -> None:
+            drawn.append(seed)
+
+        def batch(self, step: int) -> int:
+            return step
+
+    (paths.output(tmp_path, "x", "data") / "static").mkdir(parents=True)
+    monkeypatch.setattr(pretrain, "ImageClipSampler", Sampler)
+    monkeypatch.setattr(pretrain.prepared, "images", lambda place: None)
+    monkeypatch.setattr(pretrain, "_train", lambda *_: None)
+    pretrain.train(training(tmp_path, a=System()), None)  # type: ignore[arg-type]
+    pretrain.train(training(tmp_path, a=System(), b=System(seed=1), c=System(seed=2)), None)  # type: ignore[arg-type]
+    assert drawn == [1, 3]
+
+
+@pytest.mark.parametrize("field", ["steps", "seeds"])
+def test_a_setting_of_a_network_that_is_not_there(
+    trained: dict[str, Path], field: str, tmp_path: Path
+) -> None:
+    folder = paths.output(tmp_path, "x", "pretrain")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    trained["finetune"].rename(folder)
+    p = finetune.Parameters.parse({"plan": {"steps": 1}, field: {"stremm": 1}}, "here")
+    with pytest.raises(
+        InputError, match=r"names of pre-trained networks \(stremn\), found 'stremm': correct"
+    ):
+        finetune.train(Stage("finetune", "x", p, tmp_path, tmp_path), None)  # type: ignore[arg-type]
+
+
+def test_rules_on_other_seeds_have_a_table_of_their_own(tmp_path: Path) -> None:
+    p = evaluate_vos.Parameters(
+        rules=["learned", "oldest"], learned_slots=[], seeds=["b"], runs={"b": Run(network="b", title="Own")}
+    )
+    found = {"learned": 0.6, "oldest": 0.5, "b:learned": 0.8, "b:oldest": 0.4, "b": 0.1}
+    assert set(found) == set(evaluate_vos.all_runs(p))
+    stage = Stage("evaluate_vos", "x", p, tmp_path, tmp_path)
+    results = {name: scores(j, j) for name, j in found.items()}
+    assert len(evaluate_vos.tables(stage, results)) == 3  # the run that is named like the network too
+    table = evaluate_vos.seeds(stage, results)
+    assert table is not None and table["mean"].tolist() == [70, 45] and table["behind"].tolist()[1] == 25
+    assert evaluate_vos.seeds(Stage("e", "x", evaluate_vos.Parameters(), tmp_path, tmp_path), {}) is None

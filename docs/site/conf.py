@@ -52,7 +52,7 @@ def mathml(latex: str, display: str) -> str:
     try:
         found = convert(latex, display=display)
     except Exception as error:
-        raise ValueError(f"{type(error).__name__}") from error
+        raise ValueError(type(error).__name__) from error
     if unknown := re.search(r"\\\w*", found):
         raise ValueError(f"unknown command {unknown.group()}")
     for element in ElementTree.fromstring(found).iter():

@@ -52,7 +52,9 @@ def score_vos(
     if per_frame and json_file is None and csv is None:
         raise InputError("expected --json or --csv with --per-frame, found neither: say where to write them")
     if (meta or seen) and not rule.classes:
-        raise InputError(f"expected --protocol youtube-vos with --meta and --seen, found {rule.name}")
+        raise InputError(
+            f"expected --protocol youtube-vos with --meta and --seen, found {rule.name}: choose it, or leave them off"
+        )
     names = sequence_names(annotations, read_names(sequences) if sequences else None)
     classes = find_classes(annotations, names, meta, seen) if rule.classes else ""
     files = _csv_files(csv, per_frame, known=isinstance(classes, Classes))

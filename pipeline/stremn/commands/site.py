@@ -108,7 +108,7 @@ def _check(root: Path, profile: str, out: Path) -> None:
     if not executed(root, profile):
         raise InputError(
             f"expected executed notebooks of the profile {profile!r} in {paths.relative(paths.runs(root, profile), root)}, "
-            "found none: run the pipeline first (make repro, or stremn run STAGE --profile …)"
+            "found none: run its pipeline first (demo: `make repro`; others: `dvc repro profiles/NAME/dvc.yaml`)"
         )
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / INDEX).is_file()):
         raise InputError(

@@ -78,7 +78,7 @@ def find_classes(
             ``<root>/train/meta.json``, if that is not the annotations' own.
 
     Raises:
-        InputError: a given file that is missing, damaged, or fits not the other.
+        InputError: a given file that is missing or damaged, or that does not fit the other.
     """
     beside = annotations.absolute().parent
     path = meta or beside / "meta.json"
@@ -111,25 +111,29 @@ def read_seen(path: Path) -> frozenset[str]:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"expected the categories of the training set, one a line, in {path}, found {error}"
+                f"expected the categories of the training set, one a line, in {path}, found {error}: give that list"
             ) from None
         found = frozenset(line.strip() for line in lines if line.strip())
     if not found:
-        raise InputError(f"expected the categories of the training set in {path}, found none")
+        raise InputError(
+            f"expected the categories of the training set in {path}, found none: give a list with one a line, or "
+            "the meta.json of train"
+        )
     return found
 
 
 def seen_unseen(scores: VOSScores, classes: Classes) -> SeenUnseen:
     """Means over the objects of seen and of unseen classes.
 
-    InputError: an object of the annotations that meta.json has not, or one of meta.json that they have not.
+    InputError: an object that only the annotations have, or only meta.json.
     """
     scored = set(scores.per_frame)
     strange = sorted(scored - set(classes.categories))
     if strange:
         name, _, number = strange[0].rpartition("_")
         raise InputError(
-            f"expected object {number} of sequence {name}, which is annotated, in {classes.meta}, found none"
+            f"expected object {number} of sequence {name}, which is annotated, in {classes.meta}, found none: "
+            "give the meta.json that belongs to the annotations"
         )
     lost = sorted(set(classes.categories) - scored - set(scores.skipped))
     if lost:
@@ -160,7 +164,10 @@ def _categories(videos: Videos, path: Path, names: Sequence[str]) -> dict[str, s
     """Category of every object of these sequences; None where one has no category."""
     lost = [name for name in names if name not in videos]
     if lost:
-        raise InputError(f"expected the sequence {lost[0]} in {path}, found none ({len(lost)} missing)")
+        raise InputError(
+            f"expected the sequence {lost[0]} in {path}, found none ({len(lost)} missing): give the meta.json that "
+            "belongs to the annotations"
+        )
     found = {f"{name}_{n}": one.category for name in names for n, one in videos[name].items()}
     known = {name: category for name, category in found.items() if category is not None}
     return known if len(known) == len(found) else None

@@ -49,7 +49,7 @@ def frame_table(scores: VOSScores) -> list[list[str]]:
     return rows
 
 
-def class_table(groups: SeenUnseen | None, digits: int = 3) -> list[list[str]]:
+def class_table(groups: SeenUnseen | None, digits: int) -> list[list[str]]:
     """YouTube-VOS: G and its four parts in one row; empty where there is no object."""
     values = (groups or SeenUnseen()).values()
     return [list(values), ["" if value is None else f"{value:.{digits}f}" for value in values.values()]]

@@ -91,6 +91,9 @@ def load_shared(model: nn.Module, weights: dict[str, Tensor], where: str) -> lis
     own = model.state_dict()
     fits = {n: t for n, t in weights.items() if n in own and own[n].shape == t.shape}
     if not fits:
-        raise InputError(f"weights of {where} do not fit: expected some of {sorted(own)[:3]}…, found none")
+        raise InputError(
+            f"expected weights in {where} that this network has too, such as {min(own)}, found none: start it "
+            "from a network of its own system"
+        )
     model.load_state_dict(fits, strict=False)
     return sorted(own.keys() - fits.keys())

@@ -79,8 +79,7 @@ def all_runs(p: Parameters) -> dict[str, Run]:
         for k in p.learned_slots
         if k != p.slots
     }
-    seeds = {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in p.rules}
-    return {**rules, **slots, **p.runs, **seeds}
+    return {**rules, **slots, **p.runs, **_other_seeds(p)}
 
 
 def title(p: Parameters, name: str) -> str:
@@ -141,7 +140,7 @@ def tables(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFra
 
 
 def seeds(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFrame | None:
-    """The rules over several seeds of the training: mean and deviation; None where the profile has one."""
+    """The rules over several seeds of the training, rounded to be shown; None where the profile has one seed."""
     p = stage.parameters
     if not p.seeds:
         return None
@@ -150,7 +149,7 @@ def seeds(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFram
     ]
     table = seeds_table(trained, {rule: title(p, rule) for rule in p.rules}, reference="learned", seed=p.seed)
     stage.table("seeds", table)
-    return table
+    return table.round(1)
 
 
 def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, Figure]:
@@ -206,7 +205,11 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
 
 def _one_seed(p: Parameters, scores: dict[str, VOSScores]) -> dict[str, VOSScores]:
     """Without the rules on networks of other seeds, which have a table of their own."""
-    return {name: one for name, one in scores.items() if name.partition(":")[0] not in p.seeds}
+    return {name: one for name, one in scores.items() if name not in _other_seeds(p)}
+
+
+def _other_seeds(p: Parameters) -> dict[str, Run]:
+    return {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in p.rules}
 
 
 def _metrics(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from stremn.data.batches import ClipBatch
 from stremn.data.loader import batches, with_seed
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.data.sheets import batch_sheet
+from stremn.errors import InputError
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
@@ -80,11 +81,16 @@ def look(sampler: ClipSampler) -> Figure:
 
 def train(stage: Stage[Parameters], sampler: ClipSampler) -> dict[str, Trained]:
     """The pre-trained networks, trained further on clips long enough for evictions to happen."""
-    held_out, folder = _held_out(stage), stage.inputs("pretrain")
-    return {
-        name: _train(stage, sampler, held_out, paths.network(folder, name), name)
-        for name in paths.networks(folder)
-    }
+    p, folder = stage.parameters, stage.inputs("pretrain")
+    names = paths.networks(folder)
+    strange = sorted((p.steps.keys() | p.seeds.keys()) - set(names))
+    if strange:
+        raise InputError(
+            f"steps and seeds: expected names of pre-trained networks ({', '.join(names)}), found {strange[0]!r}: "
+            "correct the name, or pre-train it"
+        )
+    held_out = _held_out(stage)
+    return {name: _train(stage, sampler, held_out, paths.network(folder, name), name) for name in names}
 
 
 def _train(

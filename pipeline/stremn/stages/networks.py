@@ -26,8 +26,8 @@ class System(Settings):
         system: entry of ``models.registry.SYSTEMS``.
         fields: arguments of the system's class.
         start: weights to start from: ``shipped``, those of the package; a network before this one in the same
-            stage, of which the tensors are taken that both have; or a path below the repository's root. None:
-            new ones.
+            stage, of which the tensors that fit by name and shape are taken; or a checkpoint's path below the
+            repository's root. None: new ones.
         steps: of pre-training; None: the plan's; 0: none.
         seed: of its weights, batches and noise; None: the stage's.
     """

@@ -1,8 +1,10 @@
 """Stage 2: pre-train on static images turned into short clips (STReMN Sec. 4.1.1, STM Sec. 3.5)."""
 
 from functools import partial
+from pathlib import Path
 
 from matplotlib.figure import Figure
+from torch import nn
 
 from stremn import fingerprint
 from stremn.data import prepared
@@ -10,6 +12,7 @@ from stremn.data.batches import ClipBatch
 from stremn.data.images import ImageClipSampler
 from stremn.data.loader import batches, with_seed
 from stremn.data.sheets import batch_sheet
+from stremn.errors import InputError
 from stremn.models.checkpoints import load_model, load_shared, load_weights
 from stremn.models.registry import build_model
 from stremn.settings import Settings
@@ -66,6 +69,7 @@ def look(sampler: ImageClipSampler) -> Figure:
 
 def train(stage: Stage[Parameters], sampler: ImageClipSampler) -> dict[str, Trained]:
     """New networks, each trained on the clips with the rule of its own paper."""
+    _check_starts(stage)
     held_out = _held_out(stage)
     trained: dict[str, Trained] = {}
     for name in stage.parameters.systems:
@@ -84,14 +88,7 @@ def _train(
     seed = p.seed if entry.seed is None else entry.seed
     sampler = with_seed(sampler, seed)
     seed_everything(seed)
-    model, resume = build_model(entry.system, entry.fields), stage.resume_dir / name
-    if entry.start in before:
-        kept = load_shared(model, before[entry.start].model.state_dict(), entry.start)
-        print(f"{name} starts from {entry.start}; new in it: {', '.join(kept) or 'nothing'}")
-    elif entry.start is not None:
-        path = shipped_checkpoint(entry.system) if entry.start == "shipped" else stage.root / entry.start
-        load_weights(model, load_model(path)[0].state_dict(), str(path))
-        resume = resume / fingerprint.of_file(path)
+    model, resume = _started(stage, name, before)
     settings = p.model_dump(mode="json", exclude={"systems"}) | entry.model_dump(mode="json")
     trained = {"pretrain": settings | {"seed": seed}}
     meta = {"system": entry.system, "fields": entry.fields, "default_size": p.size, "trained": trained}
@@ -111,6 +108,34 @@ def _train(
     return Trained(model, meta, history)
 
 
+def _check_starts(stage: Stage[Parameters]) -> None:
+    """Before the long work: InputError where a network starts from nothing that will be there."""
+    before: list[str] = []
+    for name, entry in stage.parameters.systems.items():
+        known = entry.start in (None, "shipped", *before)
+        if not known and not (stage.root / str(entry.start)).is_file():
+            raise InputError(
+                f"systems.{name}.start: expected shipped, a network before it ({', '.join(before) or 'none'}) or a "
+                f"checkpoint below {stage.root}, found {entry.start!r}: correct it, or move that network up"
+            )
+        before.append(name)
+
+
+def _started(stage: Stage[Parameters], name: str, before: dict[str, Trained]) -> tuple[nn.Module, Path]:
+    """A network as its training finds it, and where its progress is saved."""
+    entry, resume = stage.parameters.systems[name], stage.resume_dir / name
+    model = build_model(entry.system, entry.fields)
+    if entry.start is None:
+        return model, resume
+    if entry.start in before:
+        new = load_shared(model, before[entry.start].model.state_dict(), entry.start)
+        print(f"{name} starts from {entry.start}; new in it: {', '.join(new) or 'nothing'}")
+        return model, resume
+    path = shipped_checkpoint(entry.system) if entry.start == "shipped" else stage.root / entry.start
+    load_weights(model, load_model(path)[0].state_dict(), str(path))
+    return model, resume / fingerprint.of_file(path)
+
+
 def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Figure]:
     """Write the weights and the numbers; returns the learning curves."""
     return save_all(stage, trained, "Pre-training on static images", "J")
@@ -119,7 +144,8 @@ def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Fig
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:
     p = stage.parameters
     folder = prepared.images(stage.inputs("data") / "static")
+    seed = 1 + max([p.seed, *(entry.seed or 0 for entry in p.systems.values())])  # of no network
     sampler = ImageClipSampler(
-        folder, batch=p.validation, frames=p.frames, objects=p.objects, size=p.size, seed=p.seed + 1
+        folder, batch=p.validation, frames=p.frames, objects=p.objects, size=p.size, seed=seed
     )
     return [sampler.batch(0)]

@@ -222,6 +222,7 @@ class App {
     if (name === "draw") this.draw.paint();
     if (name === "race") this.race.update();
     if (name === "prediction") this.prediction.open();
+    else if (this.prediction.timer !== null) this.prediction.play(); // a second call pauses
   }
 
   close() {

@@ -34,7 +34,7 @@ class Prediction {
 
   listen() {
     const { chart } = this;
-    const scrub = (event) => this.show(Math.floor(this.scale().frame(event.offsetX)) - this.answer.start);
+    const scrub = (event) => this.answer && this.show(Math.floor(this.scale().frame(event.offsetX)) - this.answer.start);
     chart.addEventListener("pointerdown", (event) => { chart.setPointerCapture(event.pointerId); scrub(event); });
     chart.addEventListener("pointermove", (event) => { if (event.buttons) scrub(event); });
     chart.addEventListener("keydown", (event) => {
@@ -60,12 +60,13 @@ class Prediction {
   }
 
   play() {
+    if (!this.answer) return;
     const on = this.timer === null;
     clearTimeout(this.timer);
     this.timer = null;
     this.playButton.textContent = on ? "❚❚" : "▶";
     this.playButton.setAttribute("aria-label", on ? "pause the prediction" : "play the prediction");
-    if (!on || !this.answer) return;
+    if (!on) return;
     const next = async () => {
       await this.show((this.at + 1) % this.answer.count);
       if (this.timer !== null) this.timer = setTimeout(next, 1000 / Number(this.app.controls.speed.value));
