@@ -41,7 +41,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what the notebooks read, with results of another run of the rules."""
     for name in READ:
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    for name in ("notebooks", "results"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     table = tmp_path / "data" / "runs" / "demo" / "evaluate_vos" / "tables" / "systems.csv"
     table.parent.mkdir(parents=True)
     table.write_text(f",J,F,J&F,low,high\n{POLICIES['oldest'].title},50.0,54.0,52.0,40.0,60.0\n")

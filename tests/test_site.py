@@ -52,6 +52,7 @@ WORDS = {
     "report": ["echidna"],
     "README": ["quokka"],
     "CONTRIBUTING": ["platypus"],
+    "results/real/README": ["quoll"],
     "index": ["pretrain"],
 }
 
@@ -98,6 +99,7 @@ def project(root: Path) -> Path:
     links = "![strip](docs/strip.png) ![badge](https://example.org/badge.svg) [1](notebooks/01_data.ipynb)"
     write(root / "README.md", f"# About\n\nA quokka. {links} [licence](LICENSE)\n")
     write(root / "CONTRIBUTING.md", "# Contributing\n\nA platypus.\n")
+    write(root / "results" / "real" / "README.md", "# Real\n\nA quoll.\n")
     write(root / f"notebooks/learn/{FIRST}.ipynb", book(new_markdown_cell(LESSON)))
     lesson = book(new_markdown_cell("# 2 · Next"), code("print('bandi' 'coot', 'bandicoot')", count=None))
     write(root / "notebooks/learn/2_next.ipynb", lesson)

@@ -59,8 +59,10 @@ def executed(root: Path, profile: str) -> dict[str, Path]:
 def collect(root: Path, profile: str, pages: Path, *, execute: bool) -> None:
     """Copy all that becomes a page to the folder ``pages``, which must not exist, in the project's own layout."""
     shutil.copytree(root / "docs" / "site", pages)
-    for name in TEXTS:
-        shutil.copy(root / name, pages / name)
+    for path in [*(root / name for name in TEXTS), *sorted(root.glob("results/*/README.md"))]:
+        page = pages / path.relative_to(root)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, page)
     report = paths.output(root, profile, "report") / "report.html"
     missing = f"# Report\n\nThe stage `report` of the profile `{profile}` has not run.\n"
     html = report.read_text(encoding="utf-8") if report.is_file() else None
