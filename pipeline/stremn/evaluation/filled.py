@@ -20,6 +20,7 @@ OTHER = "not a system of this project"
 NOT_RUN = "not run in this profile"
 ELSEWHERE = "not trained in this profile; the profile “systems” trains it"
 NO_DATA = "its data are not part of this profile"
+AMM_RUNS = {"every_n": "every_n", "first_and_previous": "first_and_previous", "lfu": "lfu@2"}  # row → run
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,12 @@ def _amm_2017(r: Results) -> Rows:
 
 
 def _amm(r: Results) -> Rows:
-    runs = {"every_n": "every_n", "first_and_previous": "first_and_previous", "lfu": "lfu@2"}
-    found = {key: r.amm(run) for key, run in runs.items()}
+    found = {key: r.amm(run) for key, run in AMM_RUNS.items()}
     return {key: official(scores) for key, scores in found.items() if scores is not None}
 
 
 def _amm_speed(r: Results) -> Rows:
-    runs = {"every_n": "every_n", "first_and_previous": "first_and_previous", "lfu": "lfu@2"}
-    seconds = {key: r.seconds.get(f"stcn:{run}", r.seconds.get(run)) for key, run in runs.items()}
+    seconds = {key: r.seconds.get(f"stcn:{run}", r.seconds.get(run)) for key, run in AMM_RUNS.items()}
     return {key: {"frames/s": 1 / value} for key, value in seconds.items() if value}
 
 

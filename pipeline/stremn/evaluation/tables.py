@@ -73,7 +73,7 @@ def systems_table(
             "high": spread.high,
         }
         if reference is not None and name != reference:
-            gap = paired_difference(_scalars(scores[reference]), _scalars(system), seed=seed)
+            gap = paired_difference(scores[reference].by_object(), system.by_object(), seed=seed)
             row |= {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
         rows[name] = row
     table = 100 * pd.DataFrame.from_dict(rows, orient="index")
@@ -109,10 +109,7 @@ def seeds_table(
         means = [one[name].global_["J&F-Mean"] for one in trained]
         row = {"mean": float(np.mean(means)), "sd": float(np.std(means, ddof=1))}
         if name != reference:
-            pairs = [(_scalars(one[reference]), _scalars(one[name])) for one in trained]
-            gap = paired_difference(
-                _mean_of([a for a, _ in pairs]), _mean_of([b for _, b in pairs]), seed=seed
-            )
+            gap = paired_difference(_over_seeds(trained, reference), _over_seeds(trained, name), seed=seed)
             gaps = [one[reference].global_["J&F-Mean"] - m for one, m in zip(trained, means, strict=True)]
             row |= {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
             row["behind sd"] = float(np.std(gaps, ddof=1))
@@ -138,12 +135,10 @@ def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int 
     )
 
 
-def _scalars(scores: VOSScores) -> dict[str, float]:
-    return {name: row["J&F-Mean"] for name, row in scores.objects.items()}
-
-
-def _mean_of(objects: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([one[name] for one in objects])) for name in objects[0]}
+def _over_seeds(trained: Sequence[Mapping[str, VOSScores]], rule: str) -> dict[str, float]:
+    """J&F of each object by a rule, mean over the trainings."""
+    values = [one[rule].by_object() for one in trained]
+    return {name: float(np.mean([one[name] for one in values])) for name in values[0]}
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,11 @@ class VOSScores:
 
     def column(self, name: str = "J&F-Mean") -> np.ndarray:
         """One column over the objects, float64 (objects,), in the order of ``objects``."""
-        return np.array([row[name] for row in self.objects.values()])
+        return np.array(list(self.by_object(name).values()))
+
+    def by_object(self, name: str = "J&F-Mean") -> dict[str, float]:
+        """One column, ``<sequence>_<id>`` → value."""
+        return {key: row[name] for key, row in self.objects.items()}
 
     def to_dict(self, per_frame: bool = False) -> dict[str, Any]:
         """JSON form: ``protocol``, ``global`` and ``objects``; with ``per_frame`` the curves too."""

@@ -24,7 +24,6 @@ from stremn.memory import POLICIES
 from stremn.settings import Settings
 from stremn.stages import evaluation_pictures as pictures
 from stremn.stages.base import Stage
-from stremn.stages.evaluation_pictures import by_object
 from stremn.stages.runs import PREDICTIONS, Run, segment_runs
 from stremn.tasks.folder import write_masks
 
@@ -160,9 +159,9 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
     mean = {name: bootstrap_mean(s.column(), seed=p.seed) for name, s in scores.items()}
     rules = [name for name in (*p.rules, BASELINE) if name in mean]
     slots = {k: mean["learned" if k == p.slots else f"learned@{k}"] for k in p.learned_slots}
-    learned = by_object(scores["learned"])
+    learned = scores["learned"].by_object()
     gaps = {
-        label[n]: paired_difference(learned, by_object(s), seed=p.seed)
+        label[n]: paired_difference(learned, s.by_object(), seed=p.seed)
         for n, s in scores.items()
         if n not in ("learned", BASELINE)
     }
@@ -205,7 +204,8 @@ def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str,
 
 def _one_seed(p: Parameters, scores: dict[str, VOSScores]) -> dict[str, VOSScores]:
     """Without the rules on networks of other seeds, which have a table of their own."""
-    return {name: one for name, one in scores.items() if name not in _other_seeds(p)}
+    others = _other_seeds(p)
+    return {name: one for name, one in scores.items() if name not in others}
 
 
 def _other_seeds(p: Parameters) -> dict[str, Run]:

@@ -22,14 +22,9 @@ from stremn.tasks.rules import rule_for
 COLUMNS = 8  # frames of a strip
 
 
-def by_object(scores: VOSScores) -> dict[str, float]:
-    """J&F of every object, ``<clip>_<id>``."""
-    return {name: row["J&F-Mean"] for name, row in scores.objects.items()}
-
-
 def median_object(scores: VOSScores) -> tuple[str, int]:
     """Clip and id of the object at the median of J&F."""
-    values = by_object(scores)
+    values = scores.by_object()
     clip, number = sorted(values, key=lambda name: values[name])[len(values) // 2].rsplit("_", 1)
     return clip, int(number)
 

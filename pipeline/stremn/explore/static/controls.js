@@ -3,12 +3,10 @@
 class Controls {
   constructor(app) {
     this.app = app;
-    this.timer = null;
+    this.player = new Player("", () => this.step(), () => this.begin());
     this.runSelect = el("select", { "aria-label": "run", onchange: () => app.choose(Number(this.runSelect.value)) });
     this.besideSelect = el("select", { "aria-label": "run beside it",
       onchange: () => app.choose(app.run, this.besideSelect.value === "" ? null : Number(this.besideSelect.value)) });
-    this.playButton = el("button", { type: "button", class: "play", title: "play or pause (space)", "aria-label": "play",
-      onclick: () => this.play() }, "▶");
     this.speed = el("select", { "aria-label": "frames per second" });
     setOptions(this.speed, [2, 5, 10, 20].map((n) => [n, `${n} frames/s`]), 5);
     this.where = el("output", { class: "where" });
@@ -27,7 +25,7 @@ class Controls {
     const toggle = (name, text, title) => el("label", { class: "toggle", title }, el("input", { type: "checkbox",
       "data-show": name, checked: app.shows[name], onchange: (e) => app.toggle(name, e.target.checked) }), text);
     this.truthToggle = toggle("truth", "true outline", "outline of the ground truth (yellow and black)");
-    return el("div", { class: "controls" }, step(-1, "◀◀", "one frame back (left arrow)"), this.playButton,
+    return el("div", { class: "controls" }, step(-1, "◀◀", "one frame back (left arrow)"), this.player.button,
       step(1, "▶▶", "one frame on (right arrow)"), this.where, this.speed,
       toggle("mask", "mask", "objects in colour"), this.truthToggle,
       toggle("heat", "heat", "attention of the clicked pixel over the kept frames"),
@@ -63,26 +61,22 @@ class Controls {
       colourBar(app.map), `${most} (half-way: ${half})`);
   }
 
-  play() {
+  /** From the first frame again where the last one is shown. */
+  begin() {
     const { app } = this;
-    const on = this.timer === null;
-    clearTimeout(this.timer);
-    this.timer = null;
-    this.playButton.textContent = on ? "❚❚" : "▶";
-    this.playButton.setAttribute("aria-label", on ? "pause" : "play");
-    if (!on) return;
     if (app.frame >= app.about.frames - 1) app.frame = -1;
-    const next = async () => {
-      const began = performance.now();
-      await app.show(app.frame + 1);
-      if (this.timer === null) return;
-      if (app.frame >= app.about.frames - 1) this.play();
-      else this.timer = setTimeout(next, Math.max(0, 1000 / Number(this.speed.value) - (performance.now() - began)));
-    };
-    this.timer = setTimeout(next, 0);
+    return true;
+  }
+
+  async step() {
+    const { app } = this;
+    const began = performance.now();
+    await app.show(app.frame + 1);
+    if (app.frame >= app.about.frames - 1) return null;
+    return Math.max(0, 1000 / Number(this.speed.value) - (performance.now() - began));
   }
 
   close() {
-    clearTimeout(this.timer);
+    this.player.stop();
   }
 }

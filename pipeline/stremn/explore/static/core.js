@@ -113,6 +113,44 @@ class Latest {
   }
 }
 
+/**
+ * A button that plays and pauses. While it plays, `step` is called again and again; it resolves to the milliseconds
+ * to wait before the next call, or to null at the end. `begin` may refuse to start by returning false.
+ */
+class Player {
+  constructor(what, step, begin = () => true) {
+    Object.assign(this, { what, step, begin, timer: null });
+    this.button = el("button", { type: "button", class: "play", title: "play or pause (space)", "aria-label": `play${what}`,
+      onclick: () => this.toggle() }, "▶");
+  }
+
+  toggle() {
+    if (this.timer !== null) this.stop();
+    else if (this.begin()) {
+      this.say("❚❚", "pause");
+      this.timer = setTimeout(() => this.next(), 0);
+    }
+  }
+
+  async next() {
+    const wait = await this.step();
+    if (this.timer === null) return;
+    if (wait === null) this.stop();
+    else this.timer = setTimeout(() => this.next(), wait);
+  }
+
+  stop() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.say("▶", "play");
+  }
+
+  say(sign, verb) {
+    this.button.textContent = sign;
+    this.button.setAttribute("aria-label", verb + this.what);
+  }
+}
+
 /** Things by name, the longest unused forgotten first. */
 class Cache {
   constructor(most) {

@@ -210,7 +210,7 @@ class App {
     if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "checkbox") return;
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
     if (event.key in moves) this.show(this.frame + moves[event.key] * (event.shiftKey ? 10 : 1));
-    else if (event.key === " " && event.target.tagName !== "BUTTON") this.controls.play();
+    else if (event.key === " " && event.target.tagName !== "BUTTON") this.controls.player.toggle();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -222,7 +222,7 @@ class App {
     if (name === "draw") this.draw.paint();
     if (name === "race") this.race.update();
     if (name === "prediction") this.prediction.open();
-    else if (this.prediction.timer !== null) this.prediction.play(); // a second call pauses
+    else this.prediction.player.stop();
   }
 
   close() {

@@ -3,11 +3,10 @@
 class Prediction {
   constructor(app) {
     this.app = app;
-    this.answer = this.timer = this.at = null;
+    this.answer = this.at = null;
     this.chart = el("canvas", { class: "prediction-chart", tabindex: 0, role: "slider",
       "aria-label": "frame of the prediction; arrow keys step, space plays", "aria-valuemin": 0 });
-    this.playButton = el("button", { type: "button", class: "play", "aria-label": "play the prediction",
-      title: "play or pause (space)", onclick: () => this.play() }, "▶");
+    this.player = new Player(" the prediction", () => this.step(), () => this.answer !== null);
     this.facts = el("p", { class: "result", "aria-live": "polite" }, "Predicting …");
     this.legend = el("div", { class: "legend" });
     this.figures = Object.fromEntries(["truth", "predicted", "error"].map((name) => [name, this.figure(name)]));
@@ -17,7 +16,7 @@ class Prediction {
     this.root = el("div", { class: "panel", "data-panel": "prediction", hidden: true },
       el("p", {}, "The predictor sees the observed frames one after the other, and predicts the next one each time. "
         + "Then it goes on alone: each prediction takes the place of the frame. Drag in the chart, or use the arrow keys."),
-      el("div", { class: "row" }, this.playButton, this.facts), this.legend, this.chart,
+      el("div", { class: "row" }, this.player.button, this.facts), this.legend, this.chart,
       el("div", { class: "prediction-pictures" }, ...Object.values(this.figures).map((f) => f.root)),
       this.title, this.strip, this.note);
     this.cards = [];
@@ -40,7 +39,7 @@ class Prediction {
     chart.addEventListener("keydown", (event) => {
       const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
       if (event.key in moves) this.show(this.at + moves[event.key]);
-      else if (event.key === " ") this.play();
+      else if (event.key === " ") this.player.toggle();
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -59,19 +58,9 @@ class Prediction {
     return this.wish.want(this.at);
   }
 
-  play() {
-    if (!this.answer) return;
-    const on = this.timer === null;
-    clearTimeout(this.timer);
-    this.timer = null;
-    this.playButton.textContent = on ? "❚❚" : "▶";
-    this.playButton.setAttribute("aria-label", on ? "pause the prediction" : "play the prediction");
-    if (!on) return;
-    const next = async () => {
-      await this.show((this.at + 1) % this.answer.count);
-      if (this.timer !== null) this.timer = setTimeout(next, 1000 / Number(this.app.controls.speed.value));
-    };
-    this.timer = setTimeout(next, 0);
+  async step() {
+    await this.show((this.at + 1) % this.answer.count);
+    return 1000 / Number(this.app.controls.speed.value);
   }
 
   async load(at) {
@@ -165,8 +154,7 @@ class Prediction {
   }
 
   close() {
-    clearTimeout(this.timer);
-    this.timer = null;
+    this.player.stop();
   }
 }
 
