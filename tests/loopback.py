@@ -42,6 +42,7 @@ class Site:
     """The server: ``pages`` by path.
 
     Of each it counts the bytes ``sent``, and lists the ranges ``asked`` for and the versions (``if_range``).
+    After a client that left early, ``asked`` says where the next one began: the first answer may still count.
     """
 
     def __init__(self) -> None:
@@ -124,11 +125,11 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             end = page.cuts.pop(0) if page.cuts else len(page.body)
             for at in range(start, min(end, len(page.body)), 1 << 16):
                 chunk = page.body[at : min(at + (1 << 16), end)]
+                site.sent[path] += len(chunk)  # before the client can have it, so that no test reads too early
                 try:
                     self.wfile.write(chunk)
                 except OSError:  # the client has seen enough
                     break
-                site.sent[path] += len(chunk)
                 if page.slow is not None:
                     self.wfile.flush()
                     page.slow.wait(5)
