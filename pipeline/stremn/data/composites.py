@@ -17,6 +17,9 @@ class ImageSettings(Settings):
     images: int = Field(default=300, ge=1, description="how many images")
     size: int = Field(default=80, ge=32, description="side of the square images, pixels")
     objects: int = Field(default=3, ge=1, le=3, description="largest number of objects; 1 to this, evenly")
+    natural: float = Field(
+        default=0, ge=0, le=1, description="probability of a photograph's colours, large objects with limbs"
+    )
     seed: int = Field(default=0, ge=0, description="same seed, same images, byte for byte")
 
 
@@ -30,6 +33,7 @@ def make_image(settings: ImageSettings, index: int) -> tuple[NDArray[np.uint8], 
         occluders=0.15,
         leave=0,
         late=0,
+        natural=settings.natural,
         seed=zlib.crc32(f"{settings.seed}".encode()),
     )
     clip = make_clip(scene, next(iter(GROUPS)), index, split="static")

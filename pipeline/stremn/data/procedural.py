@@ -6,13 +6,14 @@ an object that appears late. Occlusion of objects by one another happens whereve
 """
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stremn.data import motion, photographs, shapes
+from stremn.data import motion, natural, photographs, shapes
 from stremn.data.clips import Clip
 from stremn.data.render import Bar, Camera, Layer, Sprite, background, draw
 from stremn.errors import InputError
@@ -21,6 +22,8 @@ from stremn.settings import Settings
 CHUNK = 64  # frames drawn at once
 SEEN = 0.6  # share of its frames in which an object should be well visible; yields when a layout is crowded
 TOO_SHORT = (5, 6)  # lengths in which no late object, which takes 5 frames or more, can be in view in time
+Look = shapes.Tint | natural.Skin
+Scene = Callable[[np.random.Generator, str, int], NDArray[np.floating]]  # of a group, for frames of this side
 FIRST_AREA = 0.02  # least visible share of the image in an object's first frame
 
 
@@ -45,6 +48,9 @@ class ClipSettings(Settings):
     late: float = Field(
         default=0.1, ge=0, le=1, description="probability that the last object appears mid-video"
     )
+    natural: float = Field(
+        default=0, ge=0, le=1, description="probability of a photograph's colours, large objects with limbs"
+    )
     seed: int = Field(default=0, ge=0, description="same seed, same clips, byte for byte")
 
 
@@ -59,6 +65,7 @@ class Traits:
     distractor: bool
     occluders: int
     light: bool
+    natural: bool
 
 
 def make_clip(settings: ClipSettings, group: str, index: int, split: str | None = None) -> Clip:
@@ -118,7 +125,7 @@ def _draw_traits(settings: ClipSettings, rng: np.random.Generator) -> Traits:
         settings.light,
     ]
     late, leaves, distractor, occluded, light = (bool(chance) for chance in chances)
-    return Traits(
+    traits = Traits(
         count=count,
         late=count if late and count > 1 else 0,
         leaver=int(rng.integers(1, count + 1)) * leaves,
@@ -126,7 +133,10 @@ def _draw_traits(settings: ClipSettings, rng: np.random.Generator) -> Traits:
         distractor=distractor,
         occluders=int(rng.integers(1, 3)) * occluded,
         light=light,
+        natural=False,
     )
+    # Drawn last and only where asked for, so that clips without it stay what they were, byte for byte.
+    return replace(traits, natural=True) if settings.natural and rng.random() < settings.natural else traits
 
 
 def _plan(
@@ -140,17 +150,18 @@ def _plan(
     layers: list[Layer] = []
     for label, turns in enumerate(traits.turns, start=1):
         enter = int(rng.uniform(0.2, 0.45) * settings.length) if label == traits.late else 0
-        looks = _looks(rng, group, float(hues[label - 1]), turns)
-        radius = rng.uniform(0.14, 0.215 - 0.015 * traits.count)
+        look = _look(rng, group, float(hues[label - 1]), turns, traits.natural)
+        largest = 0.33 - 0.04 * traits.count if traits.natural else 0.215 - 0.015 * traits.count
+        radius = rng.uniform(0.14, largest)
         leaves = label == traits.leaver and not enter
-        layers.append(_sprite(rng, settings, looks, starts[label - 1], radius, turns, label, enter, leaves))
+        layers.append(_sprite(rng, settings, look, starts[label - 1], radius, turns, label, enter, leaves))
         if label == 1 and traits.distractor:
-            shifted = [hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in looks[1]]
-            layers.append(_sprite(rng, settings, (looks[0], shifted), starts[-1], radius * 0.9, turns, 0))
+            layers.append(_sprite(rng, settings, look.like(rng), starts[-1], radius * 0.9, turns, 0))
     order = rng.permutation(len(layers))
     layers = [layers[place] for place in order]
-    layers += [_occluder(rng, settings, group) for _ in range(traits.occluders)]
-    return _camera(rng, settings, group), layers
+    scene = natural.scene if traits.natural else photographs.scene
+    layers += [_occluder(rng, settings, scene, group) for _ in range(traits.occluders)]
+    return _camera(rng, settings, scene(rng, group, settings.size)), layers
 
 
 def _starts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -160,17 +171,20 @@ def _starts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return tries[gaps.min(axis=(1, 2)).argmax()]
 
 
-def _looks(rng: np.random.Generator, group: str, hue: float, turns: bool) -> tuple[str, list[float]]:
-    """A photograph and the hue of each face of an object."""
+def _look(rng: np.random.Generator, group: str, hue: float, turns: bool, untinted: bool) -> Look:
+    """What an object wears: a photograph in the hue of each face, or in colours of photographs."""
     candidates = photographs.names(group)
     faces = [hue, hue + rng.uniform(0.25, 0.75)] if turns else [hue]
-    return candidates[rng.integers(len(candidates))], faces
+    name = candidates[rng.integers(len(candidates))]
+    if untinted:
+        return natural.Skin(name, len(faces), int(rng.integers(2**32)))
+    return shapes.Tint(name, faces)
 
 
 def _sprite(
     rng: np.random.Generator,
     settings: ClipSettings,
-    looks: tuple[str, list[float]],
+    look: Look,
     start: NDArray[np.float64],
     radius: float,
     turns: bool,
@@ -180,9 +194,9 @@ def _sprite(
 ) -> Sprite:
     length, height = settings.length, max(16, round(3 * radius * settings.size))
     return Sprite(
-        contour=shapes.contour(rng),
+        contour=look.contour(rng),
         ripples=shapes.ripples(rng),
-        strip=shapes.strip(rng, *looks, height, round(2.1 * height)),
+        strip=look.strip(rng, height, round(2.1 * height)),
         centre=motion.wander(rng, length, start, radius, enter=enter, leave=leave),
         radius=(radius * (1 + motion.swing(rng, length, rng.uniform(0, 0.15), (20, 50)))).astype(np.float32),
         angle=motion.swing(rng, length, rng.uniform(0.1, 0.7), (20, 50)),
@@ -191,13 +205,13 @@ def _sprite(
     )
 
 
-def _occluder(rng: np.random.Generator, settings: ClipSettings, group: str) -> Layer:
+def _occluder(rng: np.random.Generator, settings: ClipSettings, scene: Scene, group: str) -> Layer:
     """Scenery in front: a bar or a patch, cut from a photograph, standing still or sweeping slowly."""
     length, size = settings.length, settings.size
     place = rng.uniform(0.2, 0.8, 2)
     moves = rng.random() < 0.5
     centre = motion.wander(rng, length, place, 0.1, pace=(20, 30)) if moves else np.tile(place, (length, 1))
-    photo = photographs.scene(rng, group, size)
+    photo = scene(rng, group, size)
     if rng.random() < 0.6:
         angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
         return Bar(centre, float(angle), rng.uniform(0.05, 0.09), photo)
@@ -207,9 +221,8 @@ def _occluder(rng: np.random.Generator, settings: ClipSettings, group: str) -> L
     return Sprite(shapes.contour(rng), shapes.ripples(rng, 0.0), part, centre, radius, still, still, 0)
 
 
-def _camera(rng: np.random.Generator, settings: ClipSettings, group: str) -> Camera:
+def _camera(rng: np.random.Generator, settings: ClipSettings, scene: NDArray[np.floating]) -> Camera:
     length, size = settings.length, settings.size
-    scene = photographs.scene(rng, group, size)
     middle = np.array(scene.shape[:2]) / 2
     room = np.maximum(middle - size / 2, 0)
     drift = [motion.swing(rng, length, rng.uniform(0.3, 1) * float(side), (40, 90)) for side in room]

@@ -5,6 +5,7 @@ area is π. A texture is a strip wrapped around the object like a label around a
 """
 
 import colorsys
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,14 +55,35 @@ def tint(image: Floats, hue: float, saturation: float, keep: float = 0.25) -> Fl
     return ((1 - keep) * (dark + (bright - dark) * level) + keep * image).astype(np.float32)
 
 
-def strip(rng: np.random.Generator, name: str, hues: list[float], height: int, width: int) -> Floats:
-    """A texture strip (height, about width, 3) of one face per hue, cut from one photograph.
+@dataclass(frozen=True)
+class Tint:
+    """What an object wears: a photograph redrawn in one hue per face."""
 
-    Args:
-        hues: one per face. One face alone is mirrored once around, so that its ends meet.
-    """
-    face = max(4, width // max(2, len(hues)))
-    faces = [tint(photographs.crop(rng, name, height, face), hue, rng.uniform(0.45, 0.85)) for hue in hues]
+    name: str
+    hues: list[float]
+
+    @staticmethod
+    def contour(rng: np.random.Generator) -> Floats:
+        """``contour``."""
+        return contour(rng)
+
+    def strip(self, rng: np.random.Generator, height: int, width: int) -> Floats:
+        """A texture strip (height, about width, 3), its faces cut from the photograph (``around``)."""
+        face = max(4, width // max(2, len(self.hues)))
+        return around(
+            [
+                tint(photographs.crop(rng, self.name, height, face), hue, rng.uniform(0.45, 0.85))
+                for hue in self.hues
+            ]
+        )
+
+    def like(self, rng: np.random.Generator) -> "Tint":
+        """A look-alike: the same photograph, hues a little off."""
+        return Tint(self.name, [hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in self.hues])
+
+
+def around(faces: list[Floats]) -> Floats:
+    """Faces (h, w, 3) side by side; one alone is mirrored once around, so that its ends meet."""
     if len(faces) == 1:
         faces = [faces[0], faces[0][:, ::-1]]
     return np.ascontiguousarray(np.concatenate(faces, axis=1))
