@@ -125,7 +125,9 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             end = page.cuts.pop(0) if page.cuts else len(page.body)
             for at in range(start, min(end, len(page.body)), 1 << 16):
                 chunk = page.body[at : min(at + (1 << 16), end)]
-                site.sent[path] += len(chunk)  # before the client can have it, so that no test reads too early
+                site.sent[path] += len(
+                    chunk
+                )  # before the client can have it, so that no test reads too early
                 try:
                     self.wfile.write(chunk)
                 except OSError:  # the client has seen enough

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stremn.data import photographs, sheets
+from stremn.data import natural, photographs, sheets
 from stremn.data.augment import share_in_view, view
 from stremn.data.batches import renumber
 from stremn.data.clips import Clip, ClipFolder, palette, read_mask, write_clip, write_mask
@@ -87,6 +87,49 @@ def test_traits_do_what_they_say() -> None:
     assert not any(gone[0]) and all(gone[1])
     bright = make_clip(ClipSettings(**{**calm, "light": 1}), "train", 0).frames.mean(axis=(1, 2, 3))
     assert bright.min() < 0.75 * bright[0] and bright[-12:].max() > 1.15 * bright.min()
+
+
+def test_natural_clips_are_duller_and_their_objects_larger() -> None:
+    """Mean saturation and area of the objects of ten clips; one object each, so that nothing hides them."""
+    seen: dict[float, list[tuple[float, float]]] = {0.0: [], 1.0: []}
+    for share, found in seen.items():
+        settings = ClipSettings(length=4, objects=1, occluders=0, distractors=0, natural=share)
+        for index in range(10):
+            clip = make_clip(settings, "train", index)
+            colours = clip.frames[clip.masks == 1].astype(float)
+            spread = (colours.max(axis=1) - colours.min(axis=1)) / np.maximum(colours.max(axis=1), 1)
+            found.append((float(spread.mean()), float((clip.masks == 1).mean())))
+            again = make_clip(settings, "train", index)
+            assert np.array_equal(clip.frames, again.frames) and np.array_equal(clip.masks, again.masks)
+    (tinted, small), (dull, large) = (np.mean(seen[share], axis=0) for share in (0.0, 1.0))
+    assert dull < 0.7 * tinted and large > 1.1 * small
+
+
+def test_natural_surfaces() -> None:
+    rng = np.random.default_rng(0)
+    field = natural.noise(rng, 128, 96, 1.0)
+    power = np.abs(np.fft.fft2(field)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(96)[None])
+    octaves = [power[(frequency > low) & (frequency <= 2 * low)].mean() for low in (0.03, 0.06, 0.12)]
+    ratios = np.divide(octaves[:-1], octaves[1:])
+    assert np.allclose(ratios, 4, rtol=0.4)  # amplitude 1/f: power falls to a quarter in an octave
+    assert abs(field.mean()) < 1e-4 and abs(field.std() - 1) < 1e-3
+    pile = natural.leaves(rng, 64)
+    assert 1.3 * 64 - 1 <= pile.shape[0] == pile.shape[1] <= 1.8 * 64 + 1 and pile.shape[2] == 3
+    assert pile.min() >= 0 and pile.max() <= 1 and pile.std(axis=(0, 1)).min() > 0.02
+    for _ in range(50):
+        radii = natural.contour(rng)
+        assert radii.shape == (256,) and radii.min() > 0 and radii.max() <= natural.REACH
+
+
+def test_a_natural_look_alike_has_the_same_texture_in_other_light() -> None:
+    rng = np.random.default_rng(1)
+    skin = natural.Skin("astronaut.png", faces=2, seed=5)
+    one, other = skin.strip(rng, 24, 48), skin.like(rng).strip(rng, 24, 48)
+    assert one.shape == other.shape == (24, 48, 3)
+    inside = (one > 0.05) & (other < 0.99)
+    gains = [(other[..., c] / one[..., c])[inside[..., c]] for c in range(3)]
+    assert all(np.ptp(gain) < 1e-3 and abs(gain.mean() - 1) > 0.05 for gain in gains)
 
 
 def test_objects_move_away_from_their_first_mask() -> None:

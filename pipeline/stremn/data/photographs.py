@@ -59,6 +59,12 @@ def photograph(name: str) -> NDArray[np.floating]:
     return part
 
 
+@lru_cache(maxsize=32)
+def brightness(name: str) -> NDArray[np.floating]:
+    """The mean of a photograph's channels (H, W)."""
+    return photograph(name).mean(axis=2)
+
+
 def names(group: str, scenes_only: bool = False) -> tuple[str, ...]:
     """The photographs of a group ("train", "val" or "test"), optionally only those fit for a background."""
     if group not in GROUPS:
@@ -82,17 +88,15 @@ def scene(rng: np.random.Generator, group: str, pixels: int) -> NDArray[np.float
 
 def crop(rng: np.random.Generator, name: str, height: int, width: int) -> NDArray[np.floating]:
     """The liveliest of eight random crops of a photograph, resized to float32 (height, width, 3)."""
-    full = photograph(name)
-    best: NDArray[np.floating] | None = None
+    grey, best, liveliest = brightness(name), (slice(0), slice(0)), -1.0
     for _ in range(8):
-        side = int(rng.uniform(0.15, 0.35) * min(full.shape[:2]))
-        top = rng.integers(full.shape[0] - side)
-        left = rng.integers(full.shape[1] - side)
-        part = full[top : top + side, left : left + side]
-        if best is None or part.mean(axis=2).std() > best.mean(axis=2).std():
-            best = part
-    assert best is not None
-    return resize(best, height, width)
+        side = int(rng.uniform(0.15, 0.35) * min(grey.shape))
+        top = rng.integers(grey.shape[0] - side)
+        left = rng.integers(grey.shape[1] - side)
+        part = slice(top, top + side), slice(left, left + side)
+        if (life := float(grey[part].std())) > liveliest:
+            best, liveliest = part, life
+    return resize(photograph(name)[best], height, width)
 
 
 def resize(image: NDArray[np.floating], height: int, width: int) -> NDArray[np.floating]:
