@@ -11,6 +11,7 @@ from PIL import Image
 
 from stremn.analysis.style import OBJECT_COLOURS
 from stremn.data.clips import Pixels
+from stremn.data.overlays import draw_overlay
 
 LARGEST = 960  # pixels of the longer side that are sent
 THUMB = 176
@@ -57,7 +58,7 @@ def thumb(frame: Pixels, ids: Pixels | None) -> bytes:
     )
     if ids is not None:
         resized = Image.fromarray(np.asarray(ids, np.uint8)).resize((width, height), Image.Resampling.NEAREST)
-        small = _painted(small, np.asarray(resized))
+        small = draw_overlay(small, np.asarray(resized), OBJECT_COLOURS)
     return jpeg(small, THUMB, 85)
 
 
@@ -66,15 +67,6 @@ def _coloured(ids: NDArray[np.uint8]) -> NDArray[np.int_]:
     count = len(OBJECT_COLOURS)
     inside = 1 + (ids.astype(int) - 1) % count
     return np.where(ids == 0, 0, inside + count * _edges(ids))
-
-
-def _painted(frame: Pixels, ids: NDArray[np.uint8]) -> Pixels:
-    """A frame (H, W, 3) with its objects as ``mask_png`` shows them."""
-    table = np.concatenate([np.zeros((1, 3)), OBJECT_COLOURS, OBJECT_COLOURS])
-    alpha = np.repeat([0.0, FILL / 255, 1.0], [1, len(OBJECT_COLOURS), len(OBJECT_COLOURS)])
-    shown = _coloured(ids)
-    mixed = frame + alpha[shown][..., None] * (table[shown] - frame)
-    return np.asarray(mixed.round(), np.uint8)
 
 
 def _nearest(ids: Pixels) -> NDArray[np.uint8]:
