@@ -494,7 +494,7 @@ def test_a_folder_of_a_person_is_never_replaced(site: Site, tmp_path: Path) -> N
 
 
 def test_files_are_fetched_several_at_a_time(site: Site, tmp_path: Path) -> None:
-    gate = threading.Barrier(3, timeout=2)
+    gate = threading.Barrier(3, timeout=4)
 
     class Meeting(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
