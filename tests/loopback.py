@@ -23,7 +23,7 @@ class Page:
         claim: a wrong whole size that is announced.
         length: whether any size is announced.
         kind: content type.
-        slow: set by the test; the server waits for it after the first 64 KiB.
+        slow: set by the test; the server waits for it, at most 5 s, when it has sent ``before`` bytes or more.
     """
 
     body: bytes
@@ -36,6 +36,7 @@ class Page:
     length: bool = True
     kind: str = "application/octet-stream"
     slow: threading.Event | None = None
+    before: int = 1 << 16
 
 
 class Site:
@@ -123,16 +124,16 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def _body(self, path: str, page: Page, start: int) -> None:
             end = page.cuts.pop(0) if page.cuts else len(page.body)
+            waits = True
             for at in range(start, min(end, len(page.body)), 1 << 16):
                 chunk = page.body[at : min(at + (1 << 16), end)]
-                site.sent[path] += len(
-                    chunk
-                )  # before the client can have it, so that no test reads too early
+                site.sent[path] += len(chunk)  # first, so that no test reads it too early
                 try:
                     self.wfile.write(chunk)
                 except OSError:  # the client has seen enough
                     break
-                if page.slow is not None:
+                if page.slow is not None and waits and at + len(chunk) - start >= page.before:
+                    waits = False
                     self.wfile.flush()
                     page.slow.wait(5)
             self.close_connection = True

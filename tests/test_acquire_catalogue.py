@@ -404,14 +404,14 @@ def test_ctrl_c_keeps_the_partial_file_and_says_so(
     toys: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     go = threading.Event()
-    toys.pages["toy.bin"].slow = go
+    toys.pages["toy.bin"].slow, toys.pages["toy.bin"].before = go, 1 << 20
     part = Places(tmp_path / "raw").downloads("toy") / "toy.bin.part"
 
     def interrupt() -> None:
         while not (part.is_file() and part.stat().st_size):
             time.sleep(0.01)
         _thread.interrupt_main()
-        time.sleep(0.3)
+        time.sleep(1)  # for the main thread to hear of it, before more comes
         go.set()
 
     threading.Thread(target=interrupt, daemon=True).start()
