@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -21,6 +22,20 @@ def one_thread() -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """A function: a part of the folder of real data beside the repository; the test skips without it."""
+
+    def find(name: str) -> Path:
+        beside = ROOT.parent / "shared" / "data"
+        path = Path(os.environ.get("STREMN_SHARED_DATA", beside)) / name
+        if not path.exists():
+            pytest.skip(f"needs {name} in {path.parent}; set STREMN_SHARED_DATA to the folder that holds it")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")

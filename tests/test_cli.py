@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -240,11 +241,8 @@ def test_a_bug_shows_its_traceback(place: Path, weights: Path, monkeypatch: pyte
     assert not (place / "out").exists() and not list(place.glob(".out*"))
 
 
-def test_real_video(tmp_path: Path, weights: Path) -> None:
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    davis = Path(os.environ.get("STREMN_SHARED_DATA", beside)) / "DAVIS"
-    if not davis.is_dir():
-        pytest.skip(f"needs DAVIS in {davis.parent}; set STREMN_SHARED_DATA to the folder that holds it")
+def test_real_video(tmp_path: Path, weights: Path, shared: Callable[[str], Path]) -> None:
+    davis = shared("DAVIS")
     (tmp_path / "in").mkdir()
     for number in range(5):
         name = f"{number:05d}.jpg"

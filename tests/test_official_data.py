@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -769,16 +768,7 @@ def test_an_empty_root_is_one_line(name: str, tmp_path: Path) -> None:
 # --- real files, where they are
 
 
-def shared(name: str) -> Path:
-    """A part of the folder of real data beside the project; skips without it."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = Path(os.environ.get("STREMN_SHARED_DATA", beside)) / name
-    if not path.exists():
-        pytest.skip(f"needs {name} in {path.parent}; set STREMN_SHARED_DATA to the folder that holds it")
-    return path
-
-
-def test_real_davis() -> None:
+def test_real_davis(shared: Callable[[str], Path]) -> None:
     train = open_clips("davis-2016", shared("DAVIS"), "train")
     val = open_clips("davis-2016", shared("DAVIS"), "val")
     assert len(train) == 30 and sum(train.length(i) for i in range(30)) == 2079
@@ -789,7 +779,7 @@ def test_real_davis() -> None:
     assert batch.present.all() and (batch.masks[:, 0] == 1).float().mean(dim=(1, 2)).min() > 0.004
 
 
-def test_real_cutouts() -> None:
+def test_real_cutouts(shared: Callable[[str], Path]) -> None:
     folder = open_images("cutouts", shared("cutouts"))
     assert len(folder) > 200
     for index in (0, 100, len(folder) - 1):
@@ -798,11 +788,11 @@ def test_real_cutouts() -> None:
     assert ImageClipSampler(folder, 2, 2, 2, 32).batch(0).masks[:, 0].flatten(1).any(1).all()
 
 
-def test_real_digits() -> None:
+def test_real_digits(shared: Callable[[str], Path]) -> None:
     videos = open_videos("moving-mnist-generated", shared("mnist"), "test", count=3)
     assert len(videos.digits) == 1000 and videos[0].max() == 255  # type: ignore[attr-defined]
 
 
-def test_real_road() -> None:
+def test_real_road(shared: Callable[[str], Path]) -> None:
     videos = open_videos("video-file", shared("videos/highway.avi"), "test", size=32)
     assert len(videos.windows(30, 30)) == 11 and 30 < videos[0].mean() < 220
