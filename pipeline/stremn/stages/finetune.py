@@ -33,6 +33,7 @@ class Parameters(Settings):
         frames: frames per clip (10 in STReMN).
         objects: most objects per clip.
         size: height and width of the clips in pixels (384 in the papers).
+        used_at: shorter side with which the networks look at a video unless told otherwise; None: ``size``.
         jitter: small affine movement of each frame on its own, see ``ClipSampler``.
         max_skip: most frames left out between two sampled ones; it grows to this and shrinks again (STM: 25).
         slots: smallest and largest number of memory slots drawn per batch.
@@ -50,6 +51,7 @@ class Parameters(Settings):
     frames: int = 8
     objects: int = 3
     size: int = 64
+    used_at: int | None = None
     max_skip: int = 5
     jitter: float = 0.0
     slots: tuple[int, int] = (2, 6)
@@ -114,7 +116,7 @@ def _train(
     )
     settings = p.model_dump(mode="json", exclude={"steps", "seeds"}) | {"steps": steps, "seed": seed}
     trained = {**meta["trained"], "finetune": settings}
-    return Trained(model, {**meta, "default_size": p.size, "trained": trained}, history)
+    return Trained(model, {**meta, "default_size": p.used_at or p.size, "trained": trained}, history)
 
 
 def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Figure]:

@@ -1,0 +1,55 @@
+"""The checkpoint that comes with the package: what its description says, and that it follows objects."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stremn
+from stremn.data.clips import Clip
+from stremn.data.datasets import open_clips
+from stremn.data.procedural import ClipSettings, make_clip
+from stremn.evaluation.region import region_similarity
+from stremn.tasks.open import shipped_checkpoint
+
+
+def followed(clip: Clip, size: int | None = None) -> tuple[float, float]:
+    """Mean J of all objects after the first frame: of the network, and of keeping the first mask."""
+    stream = stremn.open_stream(size=size)
+    ids = [
+        stream.step(frame, clip.masks[0].astype(np.int64) if t == 0 else None).argmax(0).numpy()
+        for t, frame in enumerate(clip.frames)
+    ]
+    truth = clip.masks[1:]
+    objects = [o for o in np.unique(clip.masks[0]) if o]
+    ours = [region_similarity(np.stack(ids[1:]) == o, truth == o).mean() for o in objects]
+    kept = [
+        region_similarity(np.broadcast_to(clip.masks[0] == o, truth.shape), truth == o).mean()
+        for o in objects
+    ]
+    return float(np.mean(ours)), float(np.mean(kept))
+
+
+@pytest.mark.parametrize("natural", [0.0, 1.0])
+def test_it_follows_objects_of_generated_clips(natural: float) -> None:
+    """Photographs of the test group and a seed that no profile has: scenes that it has not seen."""
+    settings = ClipSettings(length=20, size=96, objects=2, natural=natural, seed=91)
+    ours, kept = np.mean([followed(make_clip(settings, "test", n)) for n in range(3)], axis=0)
+    assert ours > 0.6 and ours > kept + 0.3
+
+
+def test_it_follows_a_real_dog(shared: Callable[[str], Path]) -> None:
+    clips = open_clips("davis-2016", shared("DAVIS"), "val")
+    ours, kept = followed(clips.take(clips.names.index("dog"), list(range(12))), size=120)
+    assert ours > 0.6 and ours > kept + 0.2
+
+
+def test_its_description_is_of_this_file() -> None:
+    path = shipped_checkpoint()
+    told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.stat().st_size <= 10 * 2**20
+    assert set(told["test_scores"]) >= {"learned", "first_mask"} and told["seed"] == 1
