@@ -17,7 +17,7 @@ def score() -> None:
 @app.command()
 def vos(
     predictions: Annotated[
-        Path, typer.Option(metavar="DIR", help="Result folder: DIR/<sequence>/<frame>.png, object ids.")
+        Path, typer.Option(metavar="DIR", help="Result folder: DIR/SEQUENCE/FRAME.png, object ids.")
     ],
     annotations: Annotated[
         Path, typer.Option(metavar="DIR", help="Ground truth of the same form, such as Annotations/480p.")

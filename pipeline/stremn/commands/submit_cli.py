@@ -17,7 +17,7 @@ def submit() -> None:
 @app.command()
 def vos(
     predictions: Annotated[
-        Path, typer.Option(metavar="DIR", help="Result folder: DIR/<sequence>/<frame>.png, palette PNGs.")
+        Path, typer.Option(metavar="DIR", help="Result folder: DIR/SEQUENCE/FRAME.png, palette PNGs.")
     ],
     benchmark: Annotated[
         str, typer.Option(help="davis2017-test-dev, youtube-vos2018 or youtube-vos2019 (validation).")

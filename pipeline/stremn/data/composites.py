@@ -1,4 +1,4 @@
-"""Static images with masks for pre-training: textured shapes on photographs of the training group."""
+"""Static images with masks for pre-training: textured shapes on photographs or piles of surfaces."""
 
 import zlib
 
@@ -18,7 +18,10 @@ class ImageSettings(Settings):
     size: int = Field(default=80, ge=32, description="side of the square images, pixels")
     objects: int = Field(default=3, ge=1, le=3, description="largest number of objects; 1 to this, evenly")
     natural: float = Field(
-        default=0, ge=0, le=1, description="probability of a photograph's colours, large objects with limbs"
+        default=0,
+        ge=0,
+        le=1,
+        description="probability of natural colours and larger objects, some with limbs",
     )
     seed: int = Field(default=0, ge=0, description="same seed, same images, byte for byte")
 

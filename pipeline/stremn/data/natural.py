@@ -2,7 +2,7 @@
 
 The photographs that come with scikit-image are few and the tinted objects of ``shapes`` colourful: a network
 trained on them alone follows colour and loses a grey dog on grey ground. Here every surface is 1/f noise,
-stripes or a photograph in its own colours, and every scene may be a pile of such surfaces ("dead leaves":
+stripes or a photograph in natural colours, and every scene may be a pile of such surfaces ("dead leaves":
 Lee, Mumford & Huang, Occlusion models for natural images, IJCV 2001; such pictures suffice to learn features
 that carry over to photographs: Baradad et al., Learning to see by looking at noise, NeurIPS 2021).
 """
@@ -18,7 +18,7 @@ from skimage.draw import polygon
 from stremn.data import photographs, shapes
 
 Floats = NDArray[np.floating]
-REACH = 1.6  # largest radius of a contour, in units of the object's radius; the drawing cuts at 1.9
+REACH = 1.6  # largest radius of a contour, in units of the object's radius; the drawing cuts at 1.9, ripples included
 
 
 def noise(rng: np.random.Generator, height: int, width: int, power: float) -> Floats:
@@ -67,6 +67,7 @@ def leaves(rng: np.random.Generator, pixels: int) -> Floats:
     image = surface(rng, side, side)
     smallest, largest = 0.02, rng.uniform(0.15, 0.4)
     for _ in range(rng.integers(30, 160)):
+        # the density of radii falls with their cube
         radius = side * smallest / np.sqrt(1 - rng.random() * (1 - (smallest / largest) ** 2))
         y, x = rng.uniform(-0.1, 1.1, 2) * side
         turn, stretch, corners = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1), rng.integers(3, 17)
@@ -83,7 +84,7 @@ def leaves(rng: np.random.Generator, pixels: int) -> Floats:
 
 
 def scene(rng: np.random.Generator, group: str, pixels: int) -> Floats:
-    """A background: a recoloured photograph of the group, or a pile of surfaces; sizes of ``photographs.scene``."""
+    """A background (H, W, 3) in [0, 1]: a photograph of the group (``photographs.scene``) or ``leaves``, recoloured."""
     image = photographs.scene(rng, group, pixels) if rng.random() < 0.5 else leaves(rng, pixels)
     if rng.random() < 0.3:  # out of focus
         image = gaussian_filter(image, (*[rng.uniform(0.5, 2.5)] * 2, 0))
@@ -91,7 +92,7 @@ def scene(rng: np.random.Generator, group: str, pixels: int) -> Floats:
 
 
 def contour(rng: np.random.Generator) -> Floats:
-    """A random contour (256,) as ``shapes.contour``; half of them have two to five limbs."""
+    """Radii (256,) as of ``shapes.contour``, half of them with two to five limbs, mean square 1 or a little less."""
     radii = shapes.contour(rng)
     if rng.random() < 0.5:
         theta = np.linspace(0, 2 * np.pi, shapes.ANGLES, endpoint=False)
@@ -104,7 +105,14 @@ def contour(rng: np.random.Generator) -> Floats:
 
 @dataclass(frozen=True)
 class Skin:
-    """What an object wears: the same ``seed``, the same texture; ``tone`` is its gain per channel."""
+    """What an object wears.
+
+    Attributes:
+        name: photograph of the faces that show one.
+        faces: how many sides with a texture of their own.
+        seed: of all textures. At another size a photograph stays, a surface only keeps its ground colour.
+        tone: gain per channel.
+    """
 
     name: str
     faces: int
@@ -113,20 +121,20 @@ class Skin:
 
     @staticmethod
     def contour(rng: np.random.Generator) -> Floats:
-        """``contour``."""
+        """A contour, with limbs in half of the cases."""
         return contour(rng)
 
     def like(self, rng: np.random.Generator) -> "Skin":
-        """A look-alike: the same texture in slightly other light."""
+        """A look-alike: the same seed, a fifth darker or brighter."""
         red, green, blue = rng.choice([0.8, 1.2]) * rng.uniform(0.9, 1.1, 3)
         return replace(self, tone=(float(red), float(green), float(blue)))
 
     def strip(self, _: np.random.Generator, height: int, width: int) -> Floats:
-        """A texture (height, about width, 3) as ``Tint.strip``, of photographs, surfaces or both."""
+        """A texture (height, about width, 3) in [0, 1] as of ``Tint.strip``; the seed alone decides."""
         rng = np.random.default_rng(self.seed)
         face = max(4, width // max(2, self.faces))
-        faces = [self._face(rng, height, face) for _ in range(self.faces)]
-        return np.clip(shapes.around(faces) * np.asarray(self.tone, dtype=np.float32), 0, 1)
+        parts = [self._face(rng, height, face) for _ in range(self.faces)]
+        return np.clip(shapes.around(parts) * np.asarray(self.tone, dtype=np.float32), 0, 1)
 
     def _face(self, rng: np.random.Generator, height: int, width: int) -> Floats:
         if rng.random() < 0.5:

@@ -62,7 +62,9 @@ def photograph(name: str) -> NDArray[np.floating]:
 @lru_cache(maxsize=32)
 def brightness(name: str) -> NDArray[np.floating]:
     """The mean of a photograph's channels (H, W)."""
-    return photograph(name).mean(axis=2)
+    grey = photograph(name).mean(axis=2)
+    grey.flags.writeable = False
+    return grey
 
 
 def names(group: str, scenes_only: bool = False) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Video clips that need a memory: textured, deforming objects over moving photographs.
+"""Video clips that need a memory: textured, deforming objects over moving photographs or piles of surfaces.
 
 What makes a clip hard comes with a probability each: occlusion by scenery, look-alikes without a label,
 objects that leave the frame and return, that turn and show other faces, light that goes and comes back,
@@ -7,7 +7,7 @@ an object that appears late. Occlusion of objects by one another happens whereve
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,10 @@ class ClipSettings(Settings):
         default=0.1, ge=0, le=1, description="probability that the last object appears mid-video"
     )
     natural: float = Field(
-        default=0, ge=0, le=1, description="probability of a photograph's colours, large objects with limbs"
+        default=0,
+        ge=0,
+        le=1,
+        description="probability of natural colours and larger objects, some with limbs",
     )
     seed: int = Field(default=0, ge=0, description="same seed, same clips, byte for byte")
 
@@ -125,7 +128,7 @@ def _draw_traits(settings: ClipSettings, rng: np.random.Generator) -> Traits:
         settings.light,
     ]
     late, leaves, distractor, occluded, light = (bool(chance) for chance in chances)
-    traits = Traits(
+    return Traits(
         count=count,
         late=count if late and count > 1 else 0,
         leaver=int(rng.integers(1, count + 1)) * leaves,
@@ -133,10 +136,9 @@ def _draw_traits(settings: ClipSettings, rng: np.random.Generator) -> Traits:
         distractor=distractor,
         occluders=int(rng.integers(1, 3)) * occluded,
         light=light,
-        natural=False,
+        # Last and only where asked for: clips without it stay what they were, byte for byte.
+        natural=bool(settings.natural and rng.random() < settings.natural),
     )
-    # Drawn last and only where asked for, so that clips without it stay what they were, byte for byte.
-    return replace(traits, natural=True) if settings.natural and rng.random() < settings.natural else traits
 
 
 def _plan(
@@ -171,14 +173,14 @@ def _starts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return tries[gaps.min(axis=(1, 2)).argmax()]
 
 
-def _look(rng: np.random.Generator, group: str, hue: float, turns: bool, untinted: bool) -> Look:
+def _look(rng: np.random.Generator, group: str, hue: float, turns: bool, skin: bool) -> Look:
     """What an object wears: a photograph in the hue of each face, or in colours of photographs."""
     candidates = photographs.names(group)
     faces = [hue, hue + rng.uniform(0.25, 0.75)] if turns else [hue]
     name = candidates[rng.integers(len(candidates))]
-    if untinted:
+    if skin:
         return natural.Skin(name, len(faces), int(rng.integers(2**32)))
-    return shapes.Tint(name, faces)
+    return shapes.Tint(name, tuple(faces))
 
 
 def _sprite(
@@ -206,7 +208,7 @@ def _sprite(
 
 
 def _occluder(rng: np.random.Generator, settings: ClipSettings, scene: Scene, group: str) -> Layer:
-    """Scenery in front: a bar or a patch, cut from a photograph, standing still or sweeping slowly."""
+    """Scenery in front: a bar or a patch, cut from a scene, standing still or sweeping slowly."""
     length, size = settings.length, settings.size
     place = rng.uniform(0.2, 0.8, 2)
     moves = rng.random() < 0.5

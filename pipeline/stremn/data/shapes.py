@@ -60,11 +60,11 @@ class Tint:
     """What an object wears: a photograph redrawn in one hue per face."""
 
     name: str
-    hues: list[float]
+    hues: tuple[float, ...]
 
     @staticmethod
     def contour(rng: np.random.Generator) -> Floats:
-        """``contour``."""
+        """A contour without limbs."""
         return contour(rng)
 
     def strip(self, rng: np.random.Generator, height: int, width: int) -> Floats:
@@ -79,7 +79,9 @@ class Tint:
 
     def like(self, rng: np.random.Generator) -> "Tint":
         """A look-alike: the same photograph, hues a little off."""
-        return Tint(self.name, [hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in self.hues])
+        return Tint(
+            self.name, tuple(hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in self.hues)
+        )
 
 
 def around(faces: list[Floats]) -> Floats:
