@@ -124,7 +124,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def _body(self, path: str, page: Page, start: int) -> None:
             end = page.cuts.pop(0) if page.cuts else len(page.body)
-            waits = True
+            slow = page.slow
             for at in range(start, min(end, len(page.body)), 1 << 16):
                 chunk = page.body[at : min(at + (1 << 16), end)]
                 site.sent[path] += len(chunk)  # first, so that no test reads it too early
@@ -132,10 +132,10 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(chunk)
                 except OSError:  # the client has seen enough
                     break
-                if page.slow is not None and waits and at + len(chunk) - start >= page.before:
-                    waits = False
+                if slow is not None and at + len(chunk) - start >= page.before:
                     self.wfile.flush()
-                    page.slow.wait(5)
+                    slow.wait(5)
+                    slow = None
             self.close_connection = True
 
     return Handler

@@ -26,7 +26,7 @@ def followed(clip: Clip, size: int | None = None) -> tuple[float, float]:
     """
     stream = stremn.open_stream(size=size)
     ids = [
-        stream.step(frame, clip.masks[0].astype(np.int64) if t == 0 else None).argmax(0).numpy()
+        stream.ids(stream.step(frame, clip.masks[0] if t == 0 else None))
         for t, frame in enumerate(clip.frames)
     ]
     truth = clip.masks[1:]

@@ -87,7 +87,8 @@ def scene(rng: np.random.Generator, group: str, pixels: int) -> Floats:
     """A background (H, W, 3) in [0, 1]: a photograph of the group (``photographs.scene``) or ``leaves``, recoloured."""
     image = photographs.scene(rng, group, pixels) if rng.random() < 0.5 else leaves(rng, pixels)
     if rng.random() < 0.3:  # out of focus
-        image = gaussian_filter(image, (*[rng.uniform(0.5, 2.5)] * 2, 0))
+        blur = rng.uniform(0.5, 2.5)
+        image = gaussian_filter(image, (blur, blur, 0))
     return recoloured(rng, image)
 
 
@@ -132,7 +133,7 @@ class Skin:
     def strip(self, _: np.random.Generator, height: int, width: int) -> Floats:
         """A texture (height, about width, 3) in [0, 1] as of ``Tint.strip``; the seed alone decides."""
         rng = np.random.default_rng(self.seed)
-        face = max(4, width // max(2, self.faces))
+        face = shapes.face_width(width, self.faces)
         parts = [self._face(rng, height, face) for _ in range(self.faces)]
         return np.clip(shapes.around(parts) * np.asarray(self.tone, dtype=np.float32), 0, 1)
 

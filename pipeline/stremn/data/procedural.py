@@ -22,9 +22,10 @@ from stremn.settings import Settings
 CHUNK = 64  # frames drawn at once
 SEEN = 0.6  # share of its frames in which an object should be well visible; yields when a layout is crowded
 TOO_SHORT = (5, 6)  # lengths in which no late object, which takes 5 frames or more, can be in view in time
+FIRST_AREA = 0.02  # least visible share of the image in an object's first frame
+
 Look = shapes.Tint | natural.Skin
 Scene = Callable[[np.random.Generator, str, int], NDArray[np.floating]]  # of a group, for frames of this side
-FIRST_AREA = 0.02  # least visible share of the image in an object's first frame
 
 
 class ClipSettings(Settings):

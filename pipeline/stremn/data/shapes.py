@@ -69,7 +69,7 @@ class Tint:
 
     def strip(self, rng: np.random.Generator, height: int, width: int) -> Floats:
         """A texture strip (height, about width, 3), its faces cut from the photograph (``around``)."""
-        face = max(4, width // max(2, len(self.hues)))
+        face = face_width(width, len(self.hues))
         return around(
             [
                 tint(photographs.crop(rng, self.name, height, face), hue, rng.uniform(0.45, 0.85))
@@ -82,6 +82,11 @@ class Tint:
         return Tint(
             self.name, tuple(hue + rng.choice([-1, 1]) * rng.uniform(0.03, 0.07) for hue in self.hues)
         )
+
+
+def face_width(width: int, faces: int) -> int:
+    """Columns of each face that ``around`` joins to a strip of about ``width``."""
+    return max(4, width // max(2, faces))
 
 
 def around(faces: list[Floats]) -> Floats:
