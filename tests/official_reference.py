@@ -17,6 +17,12 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 DEPTHS = {50: (3, 4, 6), 18: (2, 2, 2)}
 
 
+def biased_shapes(shapes: Shapes) -> Shapes:
+    """The same with a bias for each convolution (STCN's value encoder, unlike torchvision)."""
+    convolutions = {name: shape for name, shape in shapes.items() if len(shape) == 4}
+    return shapes | {f"{name.removesuffix('weight')}bias": s[:1] for name, s in convolutions.items()}
+
+
 def trunk_shapes(prefix: str, depth: int, layers: tuple[str, ...], channels_in: int = 3) -> Shapes:
     """Shapes of conv1, bn1 and three layers of a torchvision ResNet."""
     shapes: Shapes = {f"{prefix}conv1.weight": (64, channels_in, 7, 7), **norm_shapes(f"{prefix}bn1", 64)}
@@ -73,7 +79,7 @@ def stcn_shapes() -> Shapes:
     gate = f"{fuser}attention.ChannelGate.mlp."
     return {
         **trunk_shapes("key_encoder.", 50, ("res2", "layer2", "layer3")),
-        **trunk_shapes("value_encoder.", 18, ("layer1", "layer2", "layer3"), 5),
+        **biased_shapes(trunk_shapes("value_encoder.", 18, ("layer1", "layer2", "layer3"), 5)),
         **block_shapes(f"{fuser}block1", 1280, 512),
         **block_shapes(f"{fuser}block2", 512, 512),
         **{f"{gate}1.weight": (32, 512), f"{gate}1.bias": (32,)},

@@ -1,5 +1,6 @@
 """STM and STCN: the released arithmetic and weights, and small versions that train."""
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 import official_reference as reference
 import stremn
 from stremn.data.batches import ClipBatch
 from stremn.errors import InputError
 from stremn.memory import make_policy
-from stremn.models.checkpoints import load_model, save_model
+from stremn.models.checkpoints import FORMAT, load_model, save_model
 from stremn.models.official import load_official, read_tensors, renamed
 from stremn.models.registry import SYSTEMS, build_model
 from stremn.tasks.vos import rollout
@@ -121,6 +123,47 @@ def test_every_released_tensor_is_used(release: tuple[str, dict, Path]) -> None:
         int(v) for tensor in found.values() for v in (tensor[0] if tensor.dim() == 4 else tensor).unique()
     }
     assert seen == set(range(len(weights)))
+
+
+def test_convolutions_of_stcns_value_encoder_have_biases(tmp_path: Path) -> None:
+    biases = [n for n in SHAPES["stcn"] if n.startswith("value_encoder.") and n.endswith("bias")]
+    trunk = [n for n in biases if "fuser" not in n and "bn" not in n and "downsample.1" not in n]
+    assert len(trunk) == 15 and "value_encoder.layer2.0.downsample.0.bias" in trunk
+    weights = reference.random_weights({name: SHAPES["stcn"][name] for name in trunk}, 1, 0.1)
+    assert all(bool(t.abs().min() > 0) for t in weights.values())
+    own = build_model("stcn", {}).state_dict()
+    whole = {n: torch.empty(shape) for n, shape in SHAPES["stcn"].items() if n not in trunk}
+    with pytest.raises(
+        InputError, match=r"missing .value_encoder.conv1.bias.*and 12 more, left over nothing"
+    ):
+        renamed(whole, own, "stcn", "x")
+
+
+@torch.no_grad()
+def test_our_older_stcn_checkpoints_without_biases_are_the_same_network(tmp_path: Path) -> None:
+    fields = {**SMALL["stcn"], "backbone": "resnet18", "value_backbone": "resnet18"}
+    torch.manual_seed(0)
+    model = build_model("stcn", fields).eval()
+    for name, weight in model.value_encoder.named_parameters():
+        if "conv" in name and name.endswith("bias"):
+            assert not weight.any()  # as a new network has them
+    new = {name: t.clone() for name, t in model.state_dict().items()}
+    old = {
+        n: t
+        for n, t in new.items()
+        if not (n.startswith("value_encoder.") and n.endswith("bias")) or "bn" in n
+    }
+    old |= {n: t for n, t in new.items() if "downsample.1" in n}
+    assert len(new) - len(old) == 15
+    for weights in (new, old):
+        meta = json.dumps({"system": "stcn", "fields": fields})
+        save_file(weights, tmp_path / "w", metadata={"format": FORMAT, "meta": meta})
+        loaded = load_model(tmp_path / "w")[0]
+        assert all(torch.equal(t, new[n]) for n, t in loaded.state_dict().items())
+    del old["fuser.enter.conv1.bias"]
+    save_file(old, tmp_path / "w", metadata={"format": FORMAT, "meta": meta})
+    with pytest.raises(InputError, match=r"missing .'fuser.enter.conv1.bias'."):
+        load_model(tmp_path / "w")
 
 
 def test_counters_of_batch_norm_may_be_absent(release: tuple[str, dict, Path]) -> None:

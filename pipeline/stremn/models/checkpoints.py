@@ -68,15 +68,16 @@ def described_network(meta: dict[str, Any], systems: dict[str, type[nn.Module]] 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:
     """Load every tensor, and complain in one line about a missing, extra or misshapen one."""
     own = model.state_dict()
-    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    if missing or extra:
-        raise InputError(f"weights in {where} do not fit: missing {missing[:3]}, not known {extra[:3]}")
     for name, tensor in weights.items():
-        if tensor.shape != own[name].shape:
+        if name in own and tensor.shape != own[name].shape:
             raise InputError(
                 f"weight {name!r} in {where}: expected shape {tuple(own[name].shape)}, found {tuple(tensor.shape)}"
             )
-    model.load_state_dict(weights)
+    missing, extra = model.load_state_dict(weights, strict=False)
+    if missing or extra:
+        raise InputError(
+            f"weights in {where} do not fit: missing {sorted(missing)[:3]}, not known {sorted(extra)[:3]}"
+        )
 
 
 def load_shared(model: nn.Module, weights: dict[str, Tensor], where: str) -> list[str]:

@@ -20,11 +20,11 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, channels_in: int, width: int, stride: int) -> None:
+    def __init__(self, channels_in: int, width: int, stride: int, bias: bool = False) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels_in, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-        self.downsample = shortcut(channels_in, width, stride)
+        self.conv1, self.bn1 = nn.Conv2d(channels_in, width, 3, stride, 1, bias=bias), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=bias), nn.BatchNorm2d(width)
+        self.downsample = shortcut(channels_in, width, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
@@ -36,12 +36,12 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, channels_in: int, width: int, stride: int) -> None:
+    def __init__(self, channels_in: int, width: int, stride: int, bias: bool = False) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels_in, width, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
-        self.downsample = shortcut(channels_in, 4 * width, stride)
+        self.conv1, self.bn1 = nn.Conv2d(channels_in, width, 1, bias=bias), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=bias), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=bias), nn.BatchNorm2d(4 * width)
+        self.downsample = shortcut(channels_in, 4 * width, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out = torch.relu(self.bn1(self.conv1(x)))
@@ -49,11 +49,11 @@ class Bottleneck(nn.Module):
         return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
-def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential | None:
+def shortcut(channels_in: int, channels_out: int, stride: int, bias: bool = False) -> nn.Sequential | None:
     """A strided 1×1 convolution where the shape changes, else None."""
     if stride == 1 and channels_in == channels_out:
         return None
-    conv = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+    conv = nn.Conv2d(channels_in, channels_out, 1, stride, bias=bias)
     return nn.Sequential(conv, nn.BatchNorm2d(channels_out))
 
 
@@ -72,26 +72,35 @@ class SummedConv2d(nn.Conv2d):
 
 
 class ResNetTrunk(nn.Module):
-    """``conv1``, ``bn1``, max-pool and ``layer1`` to ``layer3``: maps at strides 4, 8 and 16, finest first."""
+    """``conv1``, ``bn1``, max-pool and ``layer1`` to ``layer3``: maps at strides 4, 8 and 16, finest first.
+
+    ``bias``: convolutions with a bias, as in STCN's value encoder; torchvision's ResNets have none.
+    """
 
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], channels_in: int = 3
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: Sequence[int],
+        channels_in: int = 3,
+        bias: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1: nn.Conv2d = nn.Conv2d(channels_in, 64, 7, 2, 3, bias=False)
+        self.conv1: nn.Conv2d = nn.Conv2d(channels_in, 64, 7, 2, 3, bias=bias)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         layers, channels = [], 64
         for stage, depth in enumerate(depths):
             blocks = []
             for i in range(depth):
-                blocks.append(block(channels, 64 * 2**stage, 2 if stage and not i else 1))
+                blocks.append(block(channels, 64 * 2**stage, 2 if stage and not i else 1, bias))
                 channels = 64 * 2**stage * block.expansion
             layers.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3 = layers
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.layer1(self.maxpool(torch.relu(self.bn1(self.conv1(x)))))
@@ -130,10 +139,11 @@ def trunk_entry(name: str) -> TrunkEntry:
     return TrunkEntry(None, (), BACKBONES[name].strides, BACKBONES[name].channels)
 
 
-def make_trunk(name: str, *, channels_in: int = 3, pretrained: bool = False) -> nn.Module:
+def make_trunk(name: str, *, channels_in: int = 3, pretrained: bool = False, bias: bool = False) -> nn.Module:
     """An encoder from images (B, ``channels_in``, H, W) to a list of three maps, finest first.
 
-    ``pretrained`` loads ImageNet weights through timm; input channels beyond three stay random.
+    ``pretrained`` loads ImageNet weights through timm; input channels beyond three stay random, and biases
+    of convolutions, which ``bias`` asks for in a BatchNorm ResNet, stay zero.
 
     Raises:
         InputError: unknown name, or its weights cannot be had.
@@ -141,7 +151,7 @@ def make_trunk(name: str, *, channels_in: int = 3, pretrained: bool = False) -> 
     entry = trunk_entry(name)
     if entry.block is None:
         return make_backbone(name, channels_in=channels_in, pretrained=pretrained)
-    trunk = ResNetTrunk(entry.block, entry.depths, channels_in)
+    trunk = ResNetTrunk(entry.block, entry.depths, channels_in, bias)
     if pretrained:
         start_from(trunk, imagenet_weights(name))
     return trunk
@@ -151,6 +161,8 @@ def make_trunk(name: str, *, channels_in: int = 3, pretrained: bool = False) -> 
 def start_from(trunk: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy weights of equal names; input channels that ``weights`` lacks stay random (STM Sec. 3.1)."""
     for name, own in trunk.state_dict().items():
+        if name not in weights:  # the bias of a convolution: ImageNet's ResNets have none
+            continue
         given = weights[name]
         (own if own.shape == given.shape else own[:, : given.shape[1]]).copy_(given)
 

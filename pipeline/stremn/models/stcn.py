@@ -65,7 +65,8 @@ class STCN(nn.Module):
 
     Args:
         backbone: of the key encoder: entry of ``resnet.TRUNKS`` (``resnet50`` in the paper) or ``BACKBONES``.
-        value_backbone: of the value encoder (``resnet18`` in the paper), with the same coarsest stride.
+        value_backbone: of the value encoder (``resnet18`` in the paper), with the same coarsest stride. Unlike
+            torchvision's, the convolutions of this ResNet have biases, as in the release.
         key_dim, value_dim: channels of keys and values.
         decoder_dims: channels inside the decoder, coarse to fine.
         top_k: memory positions that are read (evaluation; in training all are); None: all.
@@ -112,7 +113,8 @@ class STCN(nn.Module):
                 f"and {value_backbone!r} with {light.strides[-1]}: name another value_backbone"
             )
         self.key_encoder = make_trunk(backbone, pretrained=pretrained)
-        self.value_encoder = make_trunk(value_backbone, channels_in=5, pretrained=pretrained)
+        self.value_encoder = make_trunk(value_backbone, channels_in=5, pretrained=pretrained, bias=True)
+        self.register_load_state_dict_pre_hook(_zero_biases)
         *skip_channels, channels = entry.channels
         self.key, self.query_value = (nn.Conv2d(channels, d, 3, padding=1) for d in (key_dim, value_dim))
         nn.init.orthogonal_(self.key.weight)
@@ -172,6 +174,15 @@ class STCN(nn.Module):
         logits = self.predict(torch.relu(x))
         logits = F.interpolate(logits, size=query.frames.shape[-2:], mode="bilinear", align_corners=False)
         return logits[:, 0].unflatten(0, (-1, objects)).sigmoid()
+
+
+def _zero_biases(model: nn.Module, weights: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Give zero biases to checkpoints saved before the value encoder had any: the same network."""
+    own = model.state_dict()
+    ours = [n for n in own if n.startswith("value_encoder.") and ("conv" in n or "downsample.0" in n)]
+    biases = [name for name in ours if name.endswith(".bias")]
+    if not any(prefix + name in weights for name in biases):
+        weights.update({prefix + name: torch.zeros_like(own[name]) for name in biases})
 
 
 def other_masks(masks_BOHW: Tensor) -> Tensor:
