@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from stremn.data.clips import write_mask
-from stremn.data.procedural import ClipSettings, make_clip
+from stremn.generate.procedural import ClipSettings, make_clip
 
 ARGUMENTS = [
     "--headless",

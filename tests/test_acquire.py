@@ -17,16 +17,16 @@ import requests
 import urllib3
 
 from loopback import Site, serve
-from stremn.data.acquire import get as getting
-from stremn.data.acquire.catalogue import Entry
-from stremn.data.acquire.checksum import verify
-from stremn.data.acquire.download import Habits, Wanted, fetch
-from stremn.data.acquire.get import get
-from stremn.data.acquire.network import words
-from stremn.data.acquire.places import Places
-from stremn.data.acquire.progress import Meter, Stopped
-from stremn.data.acquire.sources import fetch_drive
-from stremn.data.acquire.unpack import unpack
+from stremn.acquire import get as getting
+from stremn.acquire.catalogue import Entry
+from stremn.acquire.checksum import verify
+from stremn.acquire.download import Habits, Wanted, fetch
+from stremn.acquire.get import get
+from stremn.acquire.network import words
+from stremn.acquire.places import Places
+from stremn.acquire.progress import Meter, Stopped
+from stremn.acquire.sources import fetch_drive
+from stremn.acquire.unpack import unpack
 from stremn.errors import InputError
 
 QUICK = Habits(tries=3, pause=0.01, longest=0.05, timeout=5)

@@ -16,13 +16,13 @@ import yaml
 from PIL import Image
 
 from loopback import Site, serve
+from stremn.acquire import catalogue, index
+from stremn.acquire.catalogue import Entry, find, load
+from stremn.acquire.damage import fault
+from stremn.acquire.layout import check, require
+from stremn.acquire.places import Places
+from stremn.acquire.prepare import prepare, raw
 from stremn.cli import main
-from stremn.data.acquire import catalogue, index
-from stremn.data.acquire.catalogue import Entry, find, load
-from stremn.data.acquire.damage import fault
-from stremn.data.acquire.layout import check, require
-from stremn.data.acquire.places import Places
-from stremn.data.acquire.prepare import prepare, raw
 from stremn.errors import InputError
 
 ENTRIES = load()

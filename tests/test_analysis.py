@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from stremn.analysis import (
-    cost_figures,
-    memory_figures,
-    memory_strips,
-    prediction_figures,
-    style,
-    traces,
-    vos_figures,
-)
-from stremn.analysis.distinctness import distinctness, kept_distinctness, thumbnails
+from stremn.evaluation import traces
+from stremn.evaluation.distinctness import distinctness, kept_distinctness, thumbnails
+from stremn.figures import cost_figures, memory_figures, memory_strips, prediction_figures, style, vos_figures
 
 
 def make_trace(slots: int, frames: int, seed: int, scored: bool = True, clip: int = 0) -> dict[str, Any]:

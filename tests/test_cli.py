@@ -21,7 +21,7 @@ from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.run import STAGES
-from stremn.tasks.segment_video import default_size, working_size
+from stremn.segmenting.segment_video import default_size, working_size
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 PREDICTOR = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
@@ -196,7 +196,9 @@ def test_predict_tells_bad_input_in_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stremn.tasks.open.files", lambda _: place)  # no weights come with the package
+    monkeypatch.setattr(
+        "stremn.models.checkpoints.files", lambda _: place
+    )  # no weights come with the package
     base = ["predict", str(place / "in"), "--out", str(place / "out")]
     assert "--checkpoint" in fails(base, capsys, place)
     assert "predictor" in fails([*base, "--checkpoint", str(weights)], capsys, place)
@@ -235,7 +237,7 @@ def test_run_and_info(
 
 
 def test_a_bug_shows_its_traceback(place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stremn.data.renditions.draw_overlay", lambda *_: 1 / 0)
+    monkeypatch.setattr("stremn.segmenting.renditions.draw_overlay", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(segment(place, weights))
     assert not (place / "out").exists() and not list(place.glob(".out*"))

@@ -10,19 +10,21 @@ import pytest
 import torch
 from PIL import Image
 
-from stremn.data import natural, photographs, sheets
+from stremn.data import photographs
 from stremn.data.augment import share_in_view, view
 from stremn.data.batches import renumber
 from stremn.data.clips import Clip, ClipFolder, palette, read_mask, write_clip, write_mask
-from stremn.data.composites import ImageSettings
-from stremn.data.files import fingerprint
 from stremn.data.images import ImageClipSampler, StaticFolder
 from stremn.data.loader import batches, with_seed
-from stremn.data.make import make_static, make_vos
-from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import ClipSampler, SkipSchedule, times
 from stremn.errors import InputError
+from stremn.figures import sheets
 from stremn.files import replacing
+from stremn.fingerprint import of_folder
+from stremn.generate import natural
+from stremn.generate.composites import ImageSettings
+from stremn.generate.make import make_static, make_vos
+from stremn.generate.procedural import ClipSettings, make_clip
 
 HARD = ClipSettings(clips=3, length=16, size=48, occluders=1, distractors=1, turn=1, light=1)
 
@@ -48,7 +50,7 @@ def test_groups_share_no_photograph() -> None:
 
 def test_same_seed_same_bytes(root: Path, tmp_path: Path) -> None:
     manifest = make_vos(tmp_path / "vos", {"train": HARD})
-    assert manifest["splits"]["train"]["sha256"] == fingerprint(root / "vos" / "train")
+    assert manifest["splits"]["train"]["sha256"] == of_folder(root / "vos" / "train")
     other = make_vos(tmp_path / "other", {"train": HARD.model_copy(update={"seed": 1})})
     assert other["splits"]["train"]["sha256"] != manifest["splits"]["train"]["sha256"]
     again = make_static(tmp_path / "static", ImageSettings(images=6, size=56))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from stremn.data import sheets
-from stremn.data.make import make_walkers
-from stremn.data.skeleton import GAITS, draw_person, pose, segments
-from stremn.data.walkers import ALL_ACTIONS, WalkerSettings, make_video
 from stremn.data.windows import WindowSampler, files, read_video
 from stremn.data.windows import test_windows as all_windows
 from stremn.errors import InputError
+from stremn.figures import sheets
+from stremn.generate.make import make_walkers
+from stremn.generate.skeleton import GAITS, draw_person, pose, segments
+from stremn.generate.walkers import ALL_ACTIONS, WalkerSettings, make_video
 
 SMALL = WalkerSettings(train=2, val=1, test=1, length=24, size=32, scenes=(1, 4))
 

@@ -11,7 +11,6 @@ from skimage.morphology import disk
 
 from contours import contour_accuracy
 from stremn.errors import InputError
-from stremn.evaluation import papers, tables
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bitmask import Packer, boundary, count
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
@@ -21,6 +20,7 @@ from stremn.evaluation.region import region_similarity
 from stremn.evaluation.sequences import score_sequence
 from stremn.evaluation.statistics import decay, recall
 from stremn.evaluation.vos import VOSScores, score_clips, score_folder
+from stremn.report import papers, tables
 
 
 def plain_boundary(mask: np.ndarray) -> np.ndarray:

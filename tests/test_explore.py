@@ -10,7 +10,6 @@ import torch
 
 from stremn.cli import main
 from stremn.data.clips import write_clip, write_mask
-from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.video import VideoWriter, open_frames
 from stremn.errors import InputError
 from stremn.explore import packing
@@ -22,13 +21,14 @@ from stremn.explore.prediction import Predictions
 from stremn.explore.session import Session
 from stremn.explore.tracefile import find_trace, open_trace, whole
 from stremn.explore.widget import Explorer, script
+from stremn.generate.procedural import ClipSettings, make_clip
+from stremn.inference.stream import Stream
 from stremn.memory import MemoryState, Trace, TraceStep, make_policy
 from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.ops.attention import augmented
-from stremn.tasks.segment_video import segment_stream
-from stremn.tasks.stream import Stream
+from stremn.segmenting.segment_video import segment_stream
 
 FIELDS: dict[str, Any] = {
     "backbone": "tiny",

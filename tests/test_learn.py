@@ -16,8 +16,8 @@ import pytest
 from ipywidgets import IntSlider
 from matplotlib.figure import Figure
 
-from stremn.analysis.live import live
-from stremn.analysis.style import new_figure
+from stremn.figures.live import live
+from stremn.figures.style import new_figure
 from stremn.memory import POLICIES
 
 ROOT = Path(__file__).resolve().parents[1]

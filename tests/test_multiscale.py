@@ -12,16 +12,16 @@ import torch.nn.functional as F
 import stremn
 from stremn.data.clips import Clip, ClipFolder, read_mask, write_clip, write_mask
 from stremn.errors import InputError
+from stremn.inference.folder import segment_folder
+from stremn.inference.multiscale import SCALES, multiscale_rollout
+from stremn.inference.multiscale_stream import MultiScaleStream
+from stremn.inference.postprocess import FarParts, postprocess, postprocess_folder
+from stremn.inference.stream import Stream
 from stremn.memory import Trace, make_policy
 from stremn.models.checkpoints import save_model
 from stremn.models.registry import build_model
 from stremn.models.stremn import STReMN
 from stremn.models.vos import Query
-from stremn.tasks.folder import segment_folder
-from stremn.tasks.multiscale import SCALES, multiscale_rollout
-from stremn.tasks.multiscale_stream import MultiScaleStream
-from stremn.tasks.postprocess import FarParts, postprocess, postprocess_folder
-from stremn.tasks.stream import Stream
 from stremn.tasks.vos import Rollout, rollout
 
 # --- post-processing, drawn by hand

@@ -24,13 +24,13 @@ from stremn.data.official.moving_mnist import move
 from stremn.data.official.rle import decode, from_runs, parse
 from stremn.data.official.videos import resized
 from stremn.data.official.voc import fill_rim
-from stremn.data.procedural import ClipSettings, make_clip
 from stremn.data.sampling import IGNORED, ClipSampler, largest_in_view
 from stremn.errors import InputError
 from stremn.evaluation.vos import score_folder
+from stremn.generate.procedural import ClipSettings, make_clip
+from stremn.inference.folder import segment_folder
 from stremn.memory import make_policy
 from stremn.models.stremn import STReMN
-from stremn.tasks.folder import segment_folder
 from stremn.tasks.vos import first_appearances
 
 H, W = 24, 32

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from stremn.errors import InputError
+from stremn.inference.prediction_stream import PredictionStream
 from stremn.memory import POLICIES, Trace, make_policy, read, write
 from stremn.memory.state import MemoryState
 from stremn.models.checkpoints import load_model, save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.registry import build_model
 from stremn.tasks.prediction import memorise, predict_clips, rollout, stack_at
-from stremn.tasks.prediction_loss import LossWeights, loss_terms, prediction_loss
-from stremn.tasks.prediction_stream import PredictionStream
+from stremn.training.prediction_loss import LossWeights, loss_terms, prediction_loss
 
 TINY = {
     "base_width": 8, "max_width": 16, "blocks": 4, "halvings": 2,
@@ -163,7 +163,7 @@ def test_loss_of_a_batch() -> None:
 
 
 def test_the_number_of_slots_varies_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stremn.tasks import prediction_loss as module
+    from stremn.training import prediction_loss as module
 
     seen: list[int | None] = []
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from stremn import paths
 from stremn.commands.predict import predict as predict_command
 from stremn.errors import InputError
+from stremn.inference.prediction_cost import milliseconds_per_frame
+from stremn.inference.prediction_stream import PredictionStream
 from stremn.memory import POLICIES, Trace, make_policy
 from stremn.models.checkpoints import load_model, save_model
 from stremn.models.convlstm import ConvLSTM, ConvLSTMCell
@@ -23,9 +25,7 @@ from stremn.models.registry import PREDICTORS, build_model
 from stremn.stages import evaluate_prediction, train_prediction
 from stremn.stages.base import Stage
 from stremn.tasks.prediction import predict_clips, rollout
-from stremn.tasks.prediction_cost import milliseconds_per_frame
-from stremn.tasks.prediction_loss import LossWeights, prediction_loss
-from stremn.tasks.prediction_stream import PredictionStream
+from stremn.training.prediction_loss import LossWeights, prediction_loss
 
 FIELDS = {
     "stremn": {"base_width": 8, "max_width": 8, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8},

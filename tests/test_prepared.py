@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from stremn.acquire.prepare import describe
 from stremn.data import prepared
-from stremn.data.acquire.prepare import describe
 from stremn.data.clips import Clip, read_mask, write_clip
 from stremn.data.prepared import Source, write_source
 from stremn.errors import InputError
+from stremn.inference.folder import segment_folder
 from stremn.memory import make_policy
 from stremn.models.registry import build_model
-from stremn.tasks.folder import segment_folder
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": [8, 8, 8]}
 

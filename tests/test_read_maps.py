@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from stremn.analysis import style
-from stremn.analysis.read_figures import read_figure
 from stremn.data.clips import Clip
 from stremn.errors import InputError
+from stremn.figures import style
+from stremn.figures.read_figures import read_figure
+from stremn.inference.read_maps import ReadMaps, read_maps, read_weights
 from stremn.memory import MemoryState, Trace, make_policy
 from stremn.models.stremn import STReMN
 from stremn.ops.attention import space_time_read
 from stremn.stages.evaluation_pictures import late_view
-from stremn.tasks.read_maps import ReadMaps, read_maps, read_weights
 from stremn.tasks.vos import rollout
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}

@@ -18,23 +18,23 @@ from PIL import Image
 import official_reference as reference
 import stremn
 from stremn.cli import main
-from stremn.data import excerpt
 from stremn.data.clips import read_mask, write_mask
-from stremn.data.excerpt import Camera, Excerpt
-from stremn.data.given import mask_files, read_given, removals
-from stremn.data.overlays import cut_out, matte
-from stremn.data.renditions import RENDITIONS, chosen
 from stremn.data.video import Frames, VideoWriter, open_frames
 from stremn.errors import InputError
+from stremn.figures.overlays import cut_out, matte
+from stremn.inference.open import open_stream
+from stremn.inference.precision import MixedPrecision, choose_precision
+from stremn.inference.stream import resume_stream
 from stremn.memory import Trace
 from stremn.models.checkpoints import save_model
 from stremn.models.registry import build_model
 from stremn.models.stremn import STReMN
-from stremn.tasks.interrupt import Interrupt
-from stremn.tasks.open import open_stream
-from stremn.tasks.precision import MixedPrecision, choose_precision
-from stremn.tasks.segment_video import default_size
-from stremn.tasks.stream import resume_stream
+from stremn.segmenting import excerpt
+from stremn.segmenting.excerpt import Camera, Excerpt
+from stremn.segmenting.given import mask_files, read_given, removals
+from stremn.segmenting.interrupt import Interrupt
+from stremn.segmenting.renditions import RENDITIONS, chosen
+from stremn.segmenting.segment_video import default_size
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 HEIGHT, WIDTH, LENGTH = 40, 50, 8
@@ -323,7 +323,7 @@ def test_a_stopped_run_goes_on_to_the_same_pictures(
             self.film.append(frame)
             super().write(frame)
 
-    monkeypatch.setattr("stremn.data.renditions.VideoWriter", Recorder)
+    monkeypatch.setattr("stremn.segmenting.renditions.VideoWriter", Recorder)
     more = ["--mask", f"5:{place / 'later.png'}", "--remove", "6:5", "--policy", policy, "--every", "2"]
     more += ["--write", "masks,overlay,matte,side-by-side,matte-video", "--postprocess"]
     assert main(arguments(place, weights, *more, out="whole")) == 0
@@ -445,7 +445,7 @@ def test_the_second_ctrl_c_leaves_nothing(
     def save(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stremn.tasks.segment_run.save_stopped", save)
+    monkeypatch.setattr("stremn.segmenting.segment_run.save_stopped", save)
     before = content(place)
     assert main(arguments(place, weights, "--stop-after", "2")) == 130
     assert content(place) == before and not list(place.glob(".out*"))

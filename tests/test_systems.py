@@ -12,21 +12,20 @@ from stremn import paths
 from stremn.cli import main
 from stremn.data.clips import Clip, read_mask, write_clip
 from stremn.errors import InputError
-from stremn.evaluation import papers
-from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Results
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
 from stremn.memory import POLICIES, Trace
-from stremn.models.checkpoints import load_model, load_shared, load_weights, save_model
+from stremn.models.checkpoints import load_model, load_shared, load_weights, save_model, shipped_checkpoint
 from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
+from stremn.report import papers
+from stremn.report.filled import PREDICTION, SEGMENTATION, Results
 from stremn.stages import evaluate_vos, finetune, pretrain
 from stremn.stages.base import Stage
 from stremn.stages.networks import System
 from stremn.stages.runs import Run, segment_runs
-from stremn.tasks.open import shipped_checkpoint
 from stremn.tasks.rules import rule_for
 from stremn.training.loop import Plan
 

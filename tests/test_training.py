@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stremn.errors import InputError
+from stremn.figures.curves import loss_figure
 from stremn.training.averaging import Best
-from stremn.training.curves import loss_figure
 from stremn.training.loop import History, Plan, fit
 from stremn.training.resume import load_progress, save_progress
 from stremn.training.vos import jaccard

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stremn.analysis.first_look import first_look, happened
 from stremn.data.clips import palette, write_mask
-from stremn.data.outputs import output_folder
-from stremn.data.overlays import draw_overlay
 from stremn.data.video import VideoWriter, first_mask, natural, open_frames
 from stremn.errors import InputError
+from stremn.figures.first_look import first_look, happened
+from stremn.figures.overlays import draw_overlay
+from stremn.segmenting.outputs import output_folder
 
 
 def shades(count: int, height: int = 32, width: int = 48) -> list[np.ndarray]:

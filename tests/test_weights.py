@@ -12,11 +12,10 @@ import pytest
 import stremn
 from stremn.data.clips import Clip
 from stremn.data.datasets import open_clips
-from stremn.data.procedural import ClipSettings, make_clip
 from stremn.evaluation.region import region_similarity
-from stremn.models.checkpoints import read_meta
-from stremn.tasks.open import shipped_checkpoint
-from stremn.tasks.segment_video import default_size
+from stremn.generate.procedural import ClipSettings, make_clip
+from stremn.models.checkpoints import read_meta, shipped_checkpoint
+from stremn.segmenting.segment_video import default_size
 
 
 def followed(clip: Clip, size: int | None = None) -> tuple[float, float]:

@@ -27,11 +27,11 @@ __all__ = ["InputError", "Stream", "open_stream", "resume_segmenting", "resume_s
 
 _HOMES = {
     "InputError": "stremn.errors",
-    "Stream": "stremn.tasks.stream",
-    "open_stream": "stremn.tasks.open",
-    "resume_segmenting": "stremn.tasks.segment_video",
-    "resume_stream": "stremn.tasks.stream",
-    "segment_video": "stremn.tasks.segment_video",
+    "Stream": "stremn.inference.stream",
+    "open_stream": "stremn.inference.open",
+    "resume_segmenting": "stremn.segmenting.segment_video",
+    "resume_stream": "stremn.inference.stream",
+    "segment_video": "stremn.segmenting.segment_video",
 }
 
 

@@ -27,6 +27,15 @@ def of_file(path: Path) -> str:
     return digest.hexdigest()[:LENGTH]
 
 
+def of_folder(folder: Path) -> str:
+    """SHA-256 of the names and bytes of all files in a folder, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def of_source(rooms: Iterable[str]) -> str:
     """Hash of the package's own source in ``rooms`` (folders such as ``memory``)."""
     package = Path(__file__).parent

@@ -5,11 +5,11 @@ import shutil
 import textwrap
 from pathlib import Path
 
-from stremn.data.acquire import index, layout
-from stremn.data.acquire.catalogue import NOT_PUBLISHED, Entry, find, load
-from stremn.data.acquire.get import Outcome, get, there, use
-from stremn.data.acquire.places import Places
-from stremn.data.acquire.prepare import raw
+from stremn.acquire import index, layout
+from stremn.acquire.catalogue import NOT_PUBLISHED, Entry, find, load
+from stremn.acquire.get import Outcome, get, there, use
+from stremn.acquire.places import Places
+from stremn.acquire.prepare import raw
 from stremn.errors import InputError
 from stremn.paths import find_root
 

@@ -9,7 +9,7 @@ import torch
 from stremn import device
 from stremn.errors import InputError
 from stremn.models.backbones import BACKBONES
-from stremn.tasks.open import shipped_checkpoint
+from stremn.models.checkpoints import shipped_checkpoint
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 

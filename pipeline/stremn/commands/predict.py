@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stremn.analysis.prediction_figures import prediction_strip
-from stremn.analysis.style import save
-from stremn.data.outputs import check_output, output_folder
 from stremn.data.video import DIGITS, open_frames
 from stremn.device import choose
 from stremn.errors import InputError
+from stremn.figures.prediction_figures import prediction_strip
+from stremn.figures.style import save
 from stremn.memory import Trace, make_policy
-from stremn.models.checkpoints import load_model
+from stremn.models.checkpoints import load_model, shipped_checkpoint
 from stremn.models.prediction import PredictionNetwork, as_predictor
 from stremn.models.registry import PREDICTORS
-from stremn.tasks.open import shipped_checkpoint
-from stremn.tasks.predict_video import Predicted, predict_video, side_of
+from stremn.segmenting.outputs import check_output, output_folder
+from stremn.segmenting.predict_video import Predicted, predict_video, side_of
 
 PREDICTED, STRIP, TRACE = "predicted", "strip.png", "trace.json"
 RESULTS = (PREDICTED, STRIP, TRACE)

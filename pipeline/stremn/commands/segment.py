@@ -8,12 +8,12 @@ from typing import Any
 from PIL import Image
 
 from stremn.data.clips import Pixels
-from stremn.data.excerpt import Camera, Excerpt
-from stremn.data.given import mask_files, read_given, removals
-from stremn.data.renditions import chosen
 from stremn.data.video import by, open_frames
 from stremn.errors import InputError
 from stremn.files import replacing
+from stremn.segmenting.excerpt import Camera, Excerpt
+from stremn.segmenting.given import mask_files, read_given, removals
+from stremn.segmenting.renditions import chosen
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def segment(
     """Segment a video or a camera's picture. The cheap checks come before PyTorch is loaded.
 
     Args:
-        settings: see ``tasks.segment_video.segment_video``; so are the others.
+        settings: see ``segmenting.segment_video.segment_video``; so are the others.
     """
     if (video is None) == (camera is None):
         raise InputError(
@@ -56,7 +56,7 @@ def segment(
     frames = Excerpt(whole, start, stop)
     given = read_given(mask_files(masks, whole, start), removed, frames, objects=objects)
 
-    from stremn.tasks.segment_video import segment_video
+    from stremn.segmenting.segment_video import segment_video
 
     return _told(segment_video(frames, given, out, write=kinds, **settings), frames.size)
 
@@ -69,8 +69,8 @@ def resume(
     device: str | None = None,
     stop_after: int | None = None,
 ) -> Told:
-    """Go on with a stopped run, see ``tasks.segment_video.resume_segmenting``."""
-    from stremn.tasks.segment_video import resume_segmenting
+    """Go on with a stopped run, see ``segmenting.segment_video.resume_segmenting``."""
+    from stremn.segmenting.segment_video import resume_segmenting
 
     done = resume_segmenting(folder, video=video, checkpoint=checkpoint, device=device, stop_after=stop_after)
     return _told(done)

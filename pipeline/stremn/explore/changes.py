@@ -11,8 +11,8 @@ from stremn.explore import edits
 from stremn.explore.frozen import FrozenPolicy
 from stremn.explore.frozen import freeze as frozen_too
 from stremn.explore.runs import Run
+from stremn.inference.open import needs_update_keys
 from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy, make_policy
-from stremn.tasks.open import needs_update_keys
 
 if TYPE_CHECKING:
     from stremn.explore.session import Session

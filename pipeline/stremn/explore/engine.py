@@ -1,4 +1,4 @@
-"""One frame of a video through a system, from any moment of its memory; equal to ``tasks.stream.Stream``.
+"""One frame of a video through a system, from any moment of its memory; equal to ``inference.stream.Stream``.
 
 Letters: O objects, H W pixels of the frame, h w feature map.
 """

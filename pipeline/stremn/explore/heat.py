@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stremn.inference.read_maps import read_weights
 from stremn.memory import MemoryState
 from stremn.memory.feature_state import FeatureState
 from stremn.ops.attention import Affinity
-from stremn.tasks.read_maps import read_weights
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def heat_maps(
     Args:
         state: the memory of one clip, with at least one slot.
         query_nC: query keys.
-        affinity, top_k: of the network, see ``tasks.read_maps.read_weights``.
+        affinity, top_k: of the network, see ``inference.read_maps.read_weights``.
     """
     keys_GMC, seen_OM = _flat(state)
     parts: list[Tensor] = []

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from stremn.data.clips import Clip, read_mask
-from stremn.data.procedural import ClipSettings, make_clip
 from stremn.explore.masks import MaskFolder
 from stremn.explore.prediction import Predictions
 from stremn.explore.session import Session
 from stremn.explore.tracefile import open_trace
 from stremn.explore.widget import Explorer
+from stremn.generate.procedural import ClipSettings, make_clip
 
 EXAMPLE = ClipSettings(length=60, size=192)
 

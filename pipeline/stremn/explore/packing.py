@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
-from stremn.analysis import style
-from stremn.analysis import traces as counting
+from stremn.evaluation import traces as counting
 from stremn.explore.runs import Run, summary
 from stremn.explore.session import Session
+from stremn.figures import style
 from stremn.memory import POLICIES
 
 Buffers = list[bytes]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from stremn.errors import InputError
 from stremn.explore.pictures import Pictures
+from stremn.inference.prediction_stream import PredictionStream
 from stremn.memory import Trace, TraceStep
 from stremn.models.checkpoints import load_model
 from stremn.models.prediction import as_predictor
 from stremn.models.registry import PREDICTORS
-from stremn.tasks.predict_video import grey, side_of
-from stremn.tasks.prediction_stream import PredictionStream
+from stremn.segmenting.predict_video import grey, side_of
 
 Floats = NDArray[np.float32]
 

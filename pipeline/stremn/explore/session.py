@@ -26,10 +26,10 @@ from stremn.explore.inside import Inside
 from stremn.explore.masks import first_seen
 from stremn.explore.pictures import Pictures, pictures
 from stremn.explore.runs import Run, about, protected, region
+from stremn.inference.open import needs_update_keys, open_stream
 from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy
 from stremn.models.vos import VOSNetwork
-from stremn.tasks.open import needs_update_keys, open_stream
-from stremn.tasks.segment_video import default_size
+from stremn.segmenting.segment_video import default_size
 
 LOOKED_AT = 240  # pixels of the shorter side where a checkpoint does not say
 

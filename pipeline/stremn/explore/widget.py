@@ -14,10 +14,11 @@ import numpy as np
 import traitlets
 
 from stremn.errors import InputError
-from stremn.explore import changes, images, packing
+from stremn.explore import changes, packing
 from stremn.explore.runs import Run
 from stremn.explore.session import Session
 from stremn.explore.worker import Worker
+from stremn.figures import browser as images
 
 STATIC = Path(__file__).parent / "static"
 PARTS = (

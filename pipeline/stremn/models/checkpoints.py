@@ -4,6 +4,7 @@ Nothing that could run code is ever read: a checkpoint holds tensors and JSON.
 """
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ def read_meta(path: Path) -> dict[str, Any]:
     if header.get("format") != FORMAT:
         raise InputError(f"expected a checkpoint saved by stremn ({FORMAT}) at {path}, found another file")
     return dict(json.loads(header["meta"]))
+
+
+def shipped_checkpoint(name: str = "stremn") -> Path:
+    """The small checkpoint that comes with the package: of a VOS system by its name, or ``predictor``.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    path = Path(str(files("stremn") / "weights" / f"{name}.safetensors"))
+    if not path.is_file():
+        raise InputError(f"expected weights of {name!r} in the package, found none: name a checkpoint file")
+    return path
 
 
 def load_model(

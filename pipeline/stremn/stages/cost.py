@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from stremn import paths
-from stremn.analysis.cost_figures import cost_figure, step_time_figure
 from stremn.data import prepared
+from stremn.figures.cost_figures import cost_figure, step_time_figure
+from stremn.inference.cost import Cost, measure
+from stremn.inference.stream import Stream
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.tasks.cost import Cost, measure
 from stremn.tasks.rules import rule_for
-from stremn.tasks.stream import Stream
 
 
 class Parameters(Settings):

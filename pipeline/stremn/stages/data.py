@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from stremn.acquire.catalogue import load
+from stremn.acquire.prepare import describe, prepare
 from stremn.data import prepared, prepared_videos
-from stremn.data.acquire.catalogue import load
-from stremn.data.acquire.prepare import describe, prepare
 from stremn.data.clips import VOID
-from stremn.data.composites import ImageSettings
-from stremn.data.make import make_static, make_vos, make_walkers
 from stremn.data.prepared import Source, write_source
-from stremn.data.procedural import ClipSettings
-from stremn.data.sheets import clip_sheet, image_sheet, video_sheet
-from stremn.data.walkers import WalkerSettings
+from stremn.figures.sheets import clip_sheet, image_sheet, video_sheet
+from stremn.generate.composites import ImageSettings
+from stremn.generate.make import make_static, make_vos, make_walkers
+from stremn.generate.procedural import ClipSettings
+from stremn.generate.walkers import WalkerSettings
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 

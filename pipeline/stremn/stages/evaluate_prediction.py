@@ -12,21 +12,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn import paths
-from stremn.analysis.prediction_figures import curves_figure, prediction_strip
 from stremn.data import prepared_videos
 from stremn.errors import InputError
 from stremn.evaluation.bootstrap import Groups, groups_of_windows
 from stremn.evaluation.lpips import load_lpips
 from stremn.evaluation.prediction import PredictionScores, copy_last_frame, score_prediction
-from stremn.evaluation.prediction_tables import Difference, cells, label, note, psnr_ahead
+from stremn.figures.prediction_figures import curves_figure, prediction_strip
+from stremn.inference.prediction_cost import milliseconds_per_frame
 from stremn.memory import make_policy
 from stremn.models.checkpoints import described_network, load_model, load_weights
 from stremn.models.prediction import PredictionNetwork, as_predictor
 from stremn.models.registry import PREDICTORS
+from stremn.report.prediction_tables import Difference, cells, label, note, psnr_ahead
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.tasks.prediction import predict_clips
-from stremn.tasks.prediction_cost import milliseconds_per_frame
 
 ALEXNET = "STREMN_ALEXNET"  # environment variable: file of AlexNet's weights for LPIPS
 COPY = "Copy the last frame"

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stremn.analysis.vos_figures import (
+from stremn.data import prepared
+from stremn.evaluation.baselines import keep_first_mask
+from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
+from stremn.evaluation.vos import VOSScores, score_folder
+from stremn.figures.vos_figures import (
     capacity_figure,
     difference_figure,
     distribution_figure,
@@ -14,18 +18,14 @@ from stremn.analysis.vos_figures import (
     slots_figure,
     time_figure,
 )
-from stremn.data import prepared
-from stremn.evaluation.baselines import keep_first_mask
-from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
-from stremn.evaluation.papers import SLOTS
-from stremn.evaluation.tables import seeds_table, systems_table
-from stremn.evaluation.vos import VOSScores, score_folder
+from stremn.inference.folder import write_masks
 from stremn.memory import POLICIES
+from stremn.report.papers import SLOTS
+from stremn.report.tables import seeds_table, systems_table
 from stremn.settings import Settings
 from stremn.stages import evaluation_pictures as pictures
 from stremn.stages.base import Stage
 from stremn.stages.runs import PREDICTIONS, Run, segment_runs
-from stremn.tasks.folder import write_masks
 
 BASELINE = "first_mask"
 

@@ -10,8 +10,8 @@ from stremn.data import prepared
 from stremn.data.batches import ClipBatch
 from stremn.data.loader import batches, with_seed
 from stremn.data.sampling import ClipSampler, SkipSchedule
-from stremn.data.sheets import batch_sheet
 from stremn.errors import InputError
+from stremn.figures.sheets import batch_sheet
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage

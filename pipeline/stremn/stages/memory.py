@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from stremn.analysis import memory_figures as figures
-from stremn.analysis import traces as counting
-from stremn.analysis.distinctness import kept_distinctness, thumbnails
-from stremn.analysis.memory_strips import around_strip, kept_strip
 from stremn.data import prepared
 from stremn.data.clips import ClipFolder
 from stremn.errors import InputError
+from stremn.evaluation import traces as counting
+from stremn.evaluation.distinctness import kept_distinctness, thumbnails
+from stremn.figures import memory_figures as figures
+from stremn.figures.memory_strips import around_strip, kept_strip
 from stremn.memory import POLICIES, Trace
 from stremn.settings import Settings
 from stremn.stages.base import Stage

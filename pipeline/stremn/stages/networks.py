@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from stremn import paths
+from stremn.figures.curves import loss_figure
 from stremn.models.checkpoints import save_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.training.curves import loss_figure
 from stremn.training.loop import History
 
 

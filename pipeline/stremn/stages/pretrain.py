@@ -11,14 +11,13 @@ from stremn.data import prepared
 from stremn.data.batches import ClipBatch
 from stremn.data.images import ImageClipSampler
 from stremn.data.loader import batches, with_seed
-from stremn.data.sheets import batch_sheet
 from stremn.errors import InputError
-from stremn.models.checkpoints import load_model, load_shared, load_weights
+from stremn.figures.sheets import batch_sheet
+from stremn.models.checkpoints import load_model, load_shared, load_weights, shipped_checkpoint
 from stremn.models.registry import build_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.stages.networks import System, Trained, prefixed, save_all
-from stremn.tasks.open import shipped_checkpoint
 from stremn.training.loop import History, Plan, fit, seed_everything
 from stremn.training.vos import clip_loss, validation_score
 

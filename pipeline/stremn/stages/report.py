@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stremn.evaluation.filled import PREDICTION, SEGMENTATION, Filled, Results
-from stremn.evaluation.papers import TABLES
-from stremn.evaluation.tables import beside, comparison_note, to_html
 from stremn.evaluation.vos import VOSScores
+from stremn.report.filled import PREDICTION, SEGMENTATION, Filled, Results
+from stremn.report.papers import TABLES
+from stremn.report.tables import beside, comparison_note, to_html
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 

@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from stremn import paths
 from stremn.data import prepared
+from stremn.inference.folder import segment_folder
+from stremn.inference.multiscale import multiscale_rollout
+from stremn.inference.postprocess import postprocess_folder
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
-from stremn.tasks.folder import segment_folder
-from stremn.tasks.multiscale import multiscale_rollout
-from stremn.tasks.postprocess import postprocess_folder
 from stremn.tasks.rules import rule_for
 from stremn.tasks.vos import rollout
 
@@ -34,8 +34,8 @@ class Run(Settings):
         policy: entry of ``memory.POLICIES``; None: the network's own rule.
         slots: K, or frames' worth of features; None: the stage's.
         options: more settings of the rule, see ``memory.make_policy``.
-        scales, flip: several passes, see ``tasks.multiscale``.
-        postprocess: name of another run; its masks without far parts, see ``tasks.postprocess``.
+        scales, flip: several passes, see ``inference.multiscale``.
+        postprocess: name of another run; its masks without far parts, see ``inference.postprocess``.
         trace: keep what happened in the memory.
         title: what it is called in tables; None: the rule's title.
     """

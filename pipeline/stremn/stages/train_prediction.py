@@ -8,16 +8,16 @@ from torch import Tensor
 
 from stremn.data import prepared_videos
 from stremn.data.loader import Sampler, batches
-from stremn.data.sheets import video_sheet
 from stremn.errors import InputError
+from stremn.figures.sheets import video_sheet
 from stremn.memory import make_policy
 from stremn.models.registry import PREDICTORS, build_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.stages.networks import Trained, prefixed, save_all
-from stremn.tasks.prediction_loss import LossWeights, prediction_loss
 from stremn.training.loop import Plan, fit, seed_everything
 from stremn.training.prediction import validation_ssim
+from stremn.training.prediction_loss import LossWeights, prediction_loss
 
 
 class Predictor(Settings):
@@ -44,7 +44,7 @@ class Parameters(Settings):
         observed: frames given.
         predicted: frames to predict in training.
         slots: K (5 in the paper), of the systems with slots.
-        weights: of the loss terms, ``tasks.prediction_loss.LossWeights``.
+        weights: of the loss terms, ``training.prediction_loss.LossWeights``.
         validation: windows of people, or of a part of the video, kept apart from training and test.
         workers: processes that prepare batches; 0: none.
     """

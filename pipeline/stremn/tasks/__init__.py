@@ -1,1 +1,1 @@
-"""Rolling a model over a clip or a stream: segmentation and prediction."""
+"""Rolling a model over a clip, with gradients or without: segmentation and prediction."""

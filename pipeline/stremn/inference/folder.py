@@ -1,0 +1,135 @@
+"""Segmenting a folder of clips and saving the masks: what the evaluation scores.
+
+Letters: B clips, T frames, H W pixels.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stremn.data.clips import Clip, ClipFolder, write_mask
+from stremn.memory import Policy, Trace
+from stremn.tasks.vos import Rollout, rollout
+
+
+def segment_folder(
+    network: nn.Module,
+    clips: ClipFolder,
+    policy: Policy,
+    out: Path | None = None,
+    *,
+    roll: Callable[..., Rollout] = rollout,
+    batch: int = 8,
+    device: str = "cpu",
+    trace: bool = False,
+    seed: int = 0,
+    side: int | None = None,
+    description: str = "",
+    progress: bool = True,
+) -> dict[str, Trace]:
+    """Segment every clip from its objects' first masks and write one palette PNG per frame.
+
+    Args:
+        network: a VOS system, in evaluation mode.
+        clips: with ground truth, of which only first appearances are looked at.
+        policy: the memory's update rule.
+        out: result folder ``<out>/<sequence>/<frame>.png``; None: nothing is written.
+        roll: ``tasks.vos.rollout``, or one with its arguments, such as ``inference.multiscale.multiscale_rollout``.
+        batch: clips of equal size, length and number of objects that run side by side.
+        trace: record the memory of every clip.
+        seed: of the random rules; a clip's choices do not depend on its neighbours in the batch.
+        side: shorter side in pixels at which frames are looked at; None: as they come. Masks are written at
+            the frames' own size, from probabilities brought back to it.
+        progress: show it.
+
+    Returns:
+        A trace for each clip name, empty where ``trace`` is off.
+    """
+    traces: dict[str, Trace] = {}
+    width = 1 if policy.entry.random else batch
+    network.to(device).eval()
+    with tqdm(
+        total=len(clips), desc=description or policy.name, unit="clip", mininterval=5, disable=not progress
+    ) as bar:
+        for members in _alike(clips, width):
+            names, group = [clips.names[i] for i in members], [clips[i] for i in members]
+            images, masks, size = _batch(group, side)
+            recorder = Trace() if trace else None
+            generator = torch.Generator(device).manual_seed(seed * 1_000_003 + zlib.crc32(names[0].encode()))
+            with torch.inference_mode():
+                result = roll(
+                    network,  # type: ignore[arg-type]
+                    images.to(device),
+                    masks.to(device),
+                    group[0].objects,
+                    policy,
+                    generator=generator,
+                    trace=recorder,
+                )
+            ids = _ids(result, size)
+            for row, name in enumerate(names):
+                if out is not None:
+                    write_masks(out / name, ids[row].cpu().numpy(), clips.frame_names(members[row]))
+                traces[name] = recorder.of_clip(row) if recorder else Trace()
+            bar.update(len(names))
+    return traces
+
+
+def _batch(group: Sequence[Clip], side: int | None) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Frames (B, T, 3, h, w) in [0, 1], ids (B, T, h, w) and the clips' own size (H, W)."""
+    images, masks = zip(*(looked_at(clip.frames, clip.masks, side) for clip in group), strict=True)
+    height, width = group[0].masks.shape[-2:]
+    return torch.stack(images), torch.stack(masks), (height, width)
+
+
+def looked_at(
+    frames_THW3: NDArray[np.uint8], masks_THW: NDArray[np.integer], side: int | None
+) -> tuple[Tensor, Tensor]:
+    """Frames (T, 3, h, w) in [0, 1] and ids (T, h, w) with a shorter side of ``side``; None: as they come."""
+    frames, masks = (
+        torch.from_numpy(np.ascontiguousarray(frames_THW3)),
+        torch.from_numpy(masks_THW.astype(np.int64)),
+    )
+    height, width = masks.shape[-2:]
+    scale = 1.0 if side is None else side / min(height, width)
+    if scale == 1:
+        return frames.permute(0, 3, 1, 2).float() / 255, masks
+    size = (round(height * scale), round(width * scale))
+    images = torch.cat([_resized(frame, size) for frame in frames.split(1)])
+    return images, F.interpolate(masks[:, None].float(), size, mode="nearest-exact")[:, 0].long()
+
+
+def _resized(frames_THW3: Tensor, size: tuple[int, int]) -> Tensor:
+    images = frames_THW3.permute(0, 3, 1, 2).float() / 255
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _ids(result: Rollout, size: tuple[int, int]) -> Tensor:
+    """Object ids (B, T, H, W) at the clips' own size."""
+    if tuple(result.logits[0].shape[-2:]) == size:
+        return result.ids()
+    large = (F.interpolate(frame, size, mode="bilinear", align_corners=False) for frame in result.logits)
+    return torch.stack([frame.argmax(1) for frame in large], 1)
+
+
+def _alike(clips: ClipFolder, width: int) -> Iterator[list[int]]:
+    """Numbers of clips of equal shape and number of objects, in batches."""
+    order = sorted(range(len(clips)), key=lambda i: (clips[i].masks.shape, clips[i].objects, clips.names[i]))
+    for _, same in groupby(order, key=lambda i: (clips[i].masks.shape, clips[i].objects)):
+        members = list(same)
+        yield from (members[at : at + width] for at in range(0, len(members), width))
+
+
+def write_masks(folder: Path, ids_THW: NDArray[np.integer], names: Sequence[str]) -> None:
+    """One palette PNG per frame, ``<folder>/<name>.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, ids in zip(names, ids_THW, strict=True):
+        write_mask(folder / f"{name}.png", ids)

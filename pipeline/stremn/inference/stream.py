@@ -1,0 +1,260 @@
+"""Segmenting a stream: one frame in, one set of probabilities out, memory of constant size.
+
+Letters: O objects, H W pixels.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stremn.errors import InputError
+from stremn.files import replacing
+from stremn.inference.precision import choose_precision, with_precision
+from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
+from stremn.models.checkpoints import described_network, load_weights
+from stremn.ops.aggregation import aggregation_logits
+from stremn.tasks.vos import cropped, impose, memorise, padded, padding, segment, to_memorise
+
+FORMAT = "stremn-stream 1"
+MEMORY, NETWORK, RANDOM, TRACE = "memory.", "network.", "random", "trace"
+
+
+class Stream:
+    """A video in progress. Make one with ``stremn.open_stream``.
+
+    Args:
+        network: a VOS system in evaluation mode.
+        policy: the memory's update rule.
+        meta: ``{"system", "fields", …}`` of the network, kept in saved streams.
+        device: where to compute.
+        size: shorter side in pixels at which frames are looked at; None: as they come.
+        trace: record what happens in the memory.
+        seed: of the random rules (C and D).
+        precision: of the convolutions, see ``inference.precision.choose_precision``.
+    """
+
+    can_save = True
+
+    def __init__(
+        self,
+        network: nn.Module,
+        policy: Policy,
+        meta: dict[str, Any],
+        *,
+        device: str = "cpu",
+        size: int | None = None,
+        trace: bool = True,
+        seed: int = 0,
+        precision: str = "float32",
+    ) -> None:
+        self.network: Any = network.to(device).eval()
+        self.precision = choose_precision(precision, device)
+        self._net = with_precision(self.network, self.precision, device)
+        self.policy, self.meta, self.device, self.size = policy, meta, device, size
+        self.trace = Trace() if trace else None
+        self.object_ids: list[int] = []
+        self.removed: set[int] = set()
+        self.frame = 0
+        self._frame_size: tuple[int, int] | None = None
+        self._memory = make_memory(policy)
+        self._generator = torch.Generator(device).manual_seed(seed)
+
+    @property
+    def memory(self) -> MemoryState | FeatureState:
+        """The memory as it is now: views that the next step may change."""
+        return self._memory.state
+
+    @torch.inference_mode()
+    def step(self, frame: NDArray[np.uint8], mask: NDArray[np.integer] | None = None) -> Tensor:
+        """Segment the next frame.
+
+        Args:
+            frame: RGB, uint8 (H, W, 3), the same size in every step.
+            mask: object ids (H, W), 0 is background; needed in the first step. In a later step the ids
+                that occur in it are given (new objects, or corrections); other objects are segmented.
+                A removed object whose mask is given is there again.
+
+        Returns:
+            Probabilities, float32 (O + 1, H, W), background first, then ``object_ids`` in their order;
+            they sum to 1 at each pixel. Removed objects keep their place, with 0.
+
+        Raises:
+            InputError: wrong type, shape or size, a first step without a mask or with an empty one.
+        """
+        image, given_HW = self._checked(frame, mask)
+        given_ids = [] if given_HW is None else [i for i in np.unique(given_HW).tolist() if i != 0]
+        small = self._resized(image, "bilinear")
+        pad = padding(small.shape[-2], small.shape[-1], self.network.stride)
+        query = self._net.encode_query(padded(self.network, small, pad))
+        known, new = self._known(given_ids)
+        self._memory.add_objects(new)
+        objects = len(self.object_ids)
+        if self._memory.slots:
+            logits = segment(self._net, query, self._memory, known, self.trace)
+        else:
+            logits = aggregation_logits(query.frames.new_zeros(1, objects, *query.frames.shape[-2:]))
+        given = torch.tensor([[i in given_ids for i in self.object_ids]], device=self.device)
+        if given_HW is not None and given_ids:
+            ids = torch.tensor(self.object_ids, device=self.device)[:, None, None]
+            full = (torch.as_tensor(given_HW.astype(np.int64), device=self.device)[None] == ids).float()[None]
+            logits = aggregation_logits(impose(logits, F.pad(self._resized(full, "area"), pad), given))
+        if bool((known | given).any()) and self._memory.due(self.frame, given):
+            seen = to_memorise(self.network, logits, pad)
+            template = memorise(self._net, query, seen, self.frame, known | given, given)
+            self._memory.write(template, generator=self._generator, trace=self.trace)
+        else:
+            self._memory.skip(self.frame, self.trace)
+        self.frame += 1
+        return self._probabilities(cropped(logits, pad), frame.shape[:2])
+
+    @torch.inference_mode()
+    def remove_object(self, number: int) -> None:
+        """Segment an object no longer, from the next step on; the memory forgets it.
+
+        Args:
+            number: its id. It stays in ``object_ids``, its probabilities are 0.
+
+        Raises:
+            InputError: an id that is not there, or no longer.
+        """
+        here = [i for i in self.object_ids if i not in self.removed]
+        if number not in here:
+            there = ", ".join(map(str, here)) or "no objects"
+            raise InputError(f"expected an object to remove of {there}, found {number}: check the id")
+        self.removed.add(number)
+        self._forget(self.object_ids.index(number))
+
+    def _forget(self, row: int) -> None:
+        self._memory.forget(row)
+
+    def _known(self, given_ids: list[int]) -> tuple[Tensor, int]:
+        """Objects to read from the memory, boolean (1, O), and how many are new; these join the others."""
+        known = [i not in self.removed for i in self.object_ids]
+        new = [i for i in given_ids if i not in self.object_ids]
+        self.object_ids += new
+        self.removed -= set(given_ids)
+        return torch.tensor([known + [False] * len(new)], device=self.device), len(new)
+
+    def _probabilities(self, logits: Tensor, size: tuple[int, ...]) -> Tensor:
+        """A step's result (O + 1, H, W) at the frame's size, from log odds."""
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        if self.removed:
+            gone = [i in self.removed for i in [0, *self.object_ids]]
+            logits[:, torch.tensor(gone, device=logits.device)] = -torch.inf
+        return logits.softmax(1)[0].float().cpu()
+
+    def ids(self, probabilities: Tensor) -> NDArray[np.int64]:
+        """Object ids (H, W) of one step's probabilities."""
+        return np.array([0, *self.object_ids])[probabilities.argmax(0).numpy()]
+
+    def _checked(
+        self, frame: NDArray[np.uint8], mask: NDArray[np.integer] | None
+    ) -> tuple[Tensor, NDArray[np.integer] | None]:
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise InputError(f"expected a frame of uint8 (H, W, 3), found {frame.dtype} {frame.shape}")
+        size = (frame.shape[0], frame.shape[1])
+        if self._frame_size not in (None, size):
+            raise InputError(f"expected frames of {self._frame_size} pixels as before, found {size}")
+        if mask is not None:
+            mask = np.asarray(mask)
+            if not np.issubdtype(mask.dtype, np.integer) or mask.shape != size:
+                raise InputError(
+                    f"expected a mask of integer object ids of {size} pixels, found {mask.dtype} {mask.shape}"
+                )
+            if mask.min() < 0:
+                raise InputError(f"expected object ids of 0 and above, found {mask.min()}")
+        if not self.object_ids and (mask is None or not mask.any()):
+            found = "none" if mask is None else "an empty one"
+            raise InputError(f"expected a mask with at least one object in the first step, found {found}")
+        self._frame_size = size
+        image = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
+        return image.permute(2, 0, 1)[None].float() / 255, mask
+
+    def _resized(self, maps: Tensor, mode: str) -> Tensor:
+        height, width = maps.shape[-2:]
+        if self.size is None or min(height, width) == self.size:
+            return maps
+        scale = self.size / min(height, width)
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        options = {} if mode == "area" else {"align_corners": False, "antialias": True}
+        return F.interpolate(maps, size=size, mode=mode, **options)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that later steps depend on, the network included, to one safetensors file."""
+        tensors = {MEMORY + k: v for k, v in self.memory.tensors().items()} if self.memory.slots else {}
+        tensors |= {NETWORK + k: v for k, v in self.network.state_dict().items()}
+        tensors[RANDOM] = self._generator.get_state()
+        if self.trace is not None:
+            tensors[TRACE] = _as_bytes(self.trace)
+        about = {
+            "meta": self.meta,
+            "policy": asdict(self.policy),
+            "size": self.size,
+            "precision": self.precision,
+            "object_ids": self.object_ids,
+            "removed": sorted(self.removed),
+            "frame": self.frame,
+            "frame_size": self._frame_size,
+            "memory_size": self.memory.size,
+        }
+        try:
+            with replacing(Path(path)) as scratch:
+                save_file(
+                    {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+                    scratch,
+                    metadata={"format": FORMAT, "about": json.dumps(about)},
+                )
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"expected to write the stream to {path}, could not: {error}") from error
+
+
+def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
+    """Continue a stream that ``Stream.save`` wrote; the next steps give the same probabilities bit for bit.
+
+    Raises:
+        InputError: no such file, or not a saved stream.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"expected a stream saved by stremn at {path}, found: {error}") from error
+    if header.get("format") != FORMAT:
+        raise InputError(f"expected a stream saved by stremn ({FORMAT}) at {path}, found another file")
+    about = json.loads(header["about"])
+    meta = about["meta"]
+    network = described_network(meta)
+    load_weights(network, _under(tensors, NETWORK), str(path))
+    settings = {"size": about["size"], "precision": about.get("precision", "float32")}
+    stream = Stream(network, Policy(**about["policy"]), meta, device=device, **settings)
+    steps = json.loads(tensors[TRACE].numpy().tobytes()) if TRACE in tensors else about.get("trace")
+    stream.trace = None if steps is None else Trace.from_dict(steps, str(path))
+    stream.object_ids, stream.frame = about["object_ids"], about["frame"]
+    stream.removed = set(about.get("removed", ()))
+    stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
+    memory = {k: v.to(device) for k, v in _under(tensors, MEMORY).items()}
+    size = (about["memory_size"][0], about["memory_size"][1])
+    stream._memory = make_memory(stream.policy, memory, size)
+    stream._generator.set_state(tensors[RANDOM])
+    return stream
+
+
+def _as_bytes(trace: Trace) -> Tensor:
+    """A trace's JSON, uint8; the header of a safetensors file has no room for a long one (100 MB)."""
+    return torch.from_numpy(np.frombuffer(json.dumps(trace.to_dict()).encode(), np.uint8).copy())
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""The papers' numbers, and tables that put ours beside them."""

@@ -1,0 +1,175 @@
+"""What a user gives with a video: masks of some frames, and objects to remove.
+
+Frames are counted from 0, the video's first, also where only a part of it is segmented. H W pixels.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stremn.data.clips import Pixels, without_void
+from stremn.data.video import Frames, ImageFolder, first_mask
+from stremn.errors import InputError
+from stremn.segmenting.excerpt import Excerpt
+
+MaskFiles = str | Path | Pixels | Mapping[int, str | Path | Pixels]
+
+
+@dataclass(frozen=True)
+class Given:
+    """masks: frame → object ids, uint8 (H, W); removed: frame → ids that are segmented no longer from there."""
+
+    masks: dict[int, Pixels]
+    removed: dict[int, list[int]]
+
+
+def numbered(text: str) -> tuple[int | None, str]:
+    """``40:later.png`` as (40, "later.png"); a text without a frame number as (None, text)."""
+    found = re.fullmatch(r"(\d+):(.+)", text)
+    return (int(found[1]), found[2]) if found else (None, text)
+
+
+def mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[int, Path]:
+    """Files of masks by frame.
+
+    Args:
+        masks: each a file (of the first frame), ``FRAME:FILE``, or a folder of PNGs with frames' names.
+        frames: the video.
+        start: number of the first frame.
+
+    Raises:
+        InputError: a name that no frame has, two masks for a frame.
+    """
+    found: dict[int, Path] = {}
+    for text in masks:
+        frame, name = numbered(text)
+        path = Path(name)
+        if path.is_dir():
+            if frame is not None:
+                raise InputError(f"expected a mask file for frame {frame}, found the folder {path}")
+            pairs = _of_folder(path, frames)
+        else:
+            pairs = [(start if frame is None else frame, path)]
+        for number, file in pairs:
+            if number in found:
+                raise InputError(
+                    f"expected one mask for frame {number}, found {found[number]} and {file}; drop one"
+                )
+            found[number] = file
+    return found
+
+
+def _of_folder(folder: Path, frames: Frames) -> list[tuple[int, Path]]:
+    files = sorted(folder.glob("*.png"))
+    if not files:
+        raise InputError(f"expected masks (png) in the folder {folder}, found none")
+    names = frames.names if isinstance(frames, ImageFolder) else None
+    numbers = {} if names is None else {name: number for number, name in enumerate(names)}
+    pairs = []
+    for file in files:
+        number = numbers.get(file.stem)
+        if names is None and file.stem.isdecimal():
+            number = int(file.stem)
+        if number is None:
+            raise InputError(
+                f"expected masks named as frames of {frames.path} in {folder}, found {file.name}; rename it"
+            )
+        pairs.append((number, file))
+    return pairs
+
+
+def removals(texts: Sequence[str]) -> dict[int, list[int]]:
+    """``60:2`` or ``60:2,5`` as {60: [2, 5]}. Raises InputError for anything else."""
+    found: dict[int, list[int]] = {}
+    for text in texts:
+        if not re.fullmatch(r"\d+:\d+(,\d+)*", text):
+            raise InputError(f"expected FRAME:ID to remove an object, such as 60:2, found {text!r}")
+        frame, _, ids = text.partition(":")
+        found.setdefault(int(frame), []).extend(map(int, ids.split(",")))
+    return found
+
+
+def read_given(
+    masks: MaskFiles,
+    removed: Mapping[int, Sequence[int]],
+    frames: Excerpt,
+    *,
+    objects: int | None = None,
+) -> Given:
+    """Masks and removals, checked against the video and against each other.
+
+    Args:
+        masks: by frame, a file or ids (H, W); or the first frame's alone. 255 beside other ids is void and
+            becomes background.
+        removed: ids by frame.
+        frames: the part of the video.
+        objects: how many objects there should be at most; None: any number.
+
+    Raises:
+        InputError: see ``first_mask``; a frame outside the part, no mask for its first frame, more ids than
+            declared, an id that is not there to be removed.
+    """
+    start = frames.start
+    end = None if frames.count is None else start + frames.count
+    by_frame = dict(masks) if isinstance(masks, Mapping) else {start: masks}
+    for frame in (*by_frame, *removed):
+        if not start <= frame < (frame + 1 if end is None else end):
+            last = "on" if end is None else f"to {end - 1}"
+            raise InputError(
+                f"expected masks and removals for frames {start} {last} of {frames.path}, found frame {frame}"
+            )
+    if start not in by_frame:
+        known = ", ".join(map(str, sorted(by_frame))) or "none"
+        raise InputError(
+            f"expected a mask for frame {start}, the first to segment, found masks for frames {known}; "
+            "give one, or choose --start"
+        )
+    read = {frame: _mask(by_frame[frame], frames, frame) for frame in sorted(by_frame)}
+    ids = sorted({int(i) for mask in read.values() for i in np.unique(mask) if i})
+    if objects is not None and len(ids) > objects:
+        where = ", ".join(str(m) for m in by_frame.values() if isinstance(m, str | Path)) or "the masks"
+        raise InputError(
+            f"expected at most {objects} object(s) as declared, found {len(ids)} in the mask {where} "
+            f"(ids {', '.join(map(str, ids))}); correct the mask or the number"
+        )
+    _check_removed(read, removed)
+    return Given(read, {frame: sorted(set(removed[frame])) for frame in sorted(removed)})
+
+
+def _mask(mask: str | Path | Pixels, frames: Frames, frame: int) -> Pixels:
+    if isinstance(mask, str | Path):
+        return first_mask(mask, frames)
+    ids = np.asarray(mask)
+    if ids.shape != frames.size or not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(
+            f"expected a mask of integers {frames.size} for frame {frame}, found {ids.dtype} {ids.shape}"
+        )
+    if not ids.any() or ids.min() < 0 or ids.max() > 255:
+        raise InputError(
+            f"expected ids 0 to 255 with an object in the mask of frame {frame}, found {ids.min()} to {ids.max()}"
+        )
+    return without_void(ids.astype(np.uint8))
+
+
+def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> None:
+    there: set[int] = set()
+    for frame in sorted({*masks, *removed}):
+        for number in sorted(set(removed.get(frame, ()))):
+            if number not in there:
+                known = ", ".join(map(str, sorted(there))) or "none"
+                raise InputError(
+                    f"expected an object to remove at frame {frame} that is there before ({known}), "
+                    f"found {number}: check the id and the frame"
+                )
+            there.discard(number)
+        if frame in masks:
+            given = {int(i) for i in np.unique(masks[frame]) if i}
+            both = given & set(removed.get(frame, ()))
+            if both:
+                raise InputError(
+                    f"expected object {min(both)} either given or removed at frame {frame}, found both"
+                )
+            there |= given
