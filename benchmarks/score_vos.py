@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from stremn.data.clips import read_stored_ids
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.folders import frame_paths
-from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.names import read_names
 from stremn.evaluation.sequences import score_sequence
 from stremn.evaluation.vos import score_folder
@@ -74,13 +74,11 @@ def measure(title: str, predictions: Path, annotations: Path, names: list[str], 
 
     def read(root: Path) -> None:
         for name in names:
-            reader = MaskReader()
             for path in paths[name]:
-                reader(root / name / path.name)
+                read_stored_ids(root / name / path.name)
 
     def load(root: Path, name: str) -> np.ndarray:
-        reader = MaskReader()
-        return np.stack([reader(root / name / path.name) for path in paths[name]])
+        return np.stack([read_stored_ids(root / name / path.name) for path in paths[name]])
 
     metrics, objects = 0.0, 1
     for name in names:
@@ -113,9 +111,8 @@ def main() -> None:
         if options.davis:
             truth = options.davis / "Annotations" / "480p"
             names = read_names(str(options.davis / "ImageSets" / "2016" / "val.txt"))
-            reader = MaskReader()
             for name in names:
-                masks = np.stack([reader(path) for path in frame_paths(truth, name)])
+                masks = np.stack([read_stored_ids(path) for path in frame_paths(truth, name)])
                 write(root / "kept" / name, keep_first_mask((masks > 127).astype(np.uint8)))
             measure("DAVIS-2016, keep the first mask", root / "kept", truth, names, "davis2016")
 

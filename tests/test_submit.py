@@ -178,7 +178,7 @@ def damage(place: Path, how: str) -> list[str]:
         ("size", "expected 20×12 pixels, found 19×12"),
         ("grey", r"expected a palette PNG \(mode P\), found PNG of mode L"),
         ("id", "unknown id 5, expected 0, 1, 2"),
-        ("damaged", "expected a palette or grey PNG"),
+        ("damaged", "expected a readable image, found a damaged one"),
         ("nested", "give .*Annotations"),
         ("nothing", "expected a folder for each sequence, found none"),
         ("there", "--overwrite"),

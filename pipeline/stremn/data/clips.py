@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from stremn.errors import InputError
 from stremn.files import replacing
@@ -172,20 +172,41 @@ def read_mask(path: Path | str) -> Pixels:
     a grey image of small ids (at most 20) and, with them, VOID. The alpha channel of a grey image (mode
     ``LA``, as some of DAVIS-2016) says nothing. Raises InputError for anything else.
     """
-    path = Path(path)
-    with _opened(path) as file:
-        mode, pixels = file.mode, np.array(file)
+    mode, pixels = _stored(Path(path))
     if mode == "P":
-        return pixels.astype(np.uint8)
+        return pixels
+    values = np.unique(pixels)
+    if set(values.tolist()) <= {0, 255} or mode == "1":
+        return (pixels > 0).astype(np.uint8)
+    if values[values != VOID].max() <= 20:
+        return pixels
+    raise _no_mask(path, f"a grey image with {len(values)} values up to {values.max()}")
+
+
+def read_stored_ids(path: Path | str) -> Pixels:
+    """The values of a mask as its file stores them, uint8 (H, W): palette indices, or grey values 0 to 255.
+
+    What a scorer compares: unlike :func:`read_mask` it takes any grey value. Alpha is left out; of one bit: 0 and 1.
+
+    Raises:
+        InputError: no such file, a damaged one, or neither palette nor grey.
+    """
+    return _stored(Path(path))[1]
+
+
+def _stored(path: Path) -> tuple[str, Pixels]:
+    """Pillow's mode (P, L or 1) and the values of a mask."""
+    with _opened(path) as file:
+        mode, pixels = file.mode, np.asarray(file)
+    if mode not in ("P", "L", "LA", "1"):
+        raise _no_mask(path, f"mode {mode}")
     if mode == "LA":
         mode, pixels = "L", pixels[..., 0]
-    values = np.unique(pixels) if mode in ("L", "1") else np.array([])
-    if mode == "1" or (mode == "L" and set(values.tolist()) <= {0, 255}):
-        return (pixels > 0).astype(np.uint8)
-    if mode == "L" and values[values != VOID].max() <= 20:
-        return pixels.astype(np.uint8)
-    found = f"a grey image with {len(values)} values up to {values.max()}" if mode == "L" else f"mode {mode}"
-    raise InputError(
+    return mode, pixels.astype(np.uint8)
+
+
+def _no_mask(path: Path | str, found: str) -> InputError:
+    return InputError(
         f"expected a mask of object ids (palette PNG, or grey with 0 and 255), found {found} in {path}: "
         "save it as an indexed PNG"
     )
@@ -234,7 +255,7 @@ def _opened(path: Path) -> Image.Image:
     try:
         file = Image.open(path)
         file.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as problem:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise InputError(
             f"expected a readable image, found a damaged one at {path} ({problem}): replace it"
         ) from None

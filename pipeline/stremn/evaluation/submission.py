@@ -18,10 +18,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from stremn.data.clips import read_stored_ids
 from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.errors import InputError
 from stremn.evaluation.folders import folders_in
-from stremn.evaluation.masks import MaskReader
 from stremn.evaluation.names import read_names
 from stremn.files import replacing
 
@@ -89,7 +89,7 @@ def _from_davis(root: Path, name: str) -> Wanted:
     if not pictures:
         return Wanted()
     mask = root / "Annotations" / "480p" / name / f"{pictures[0].stem}.png"
-    ids = frozenset(range(1, int(MaskReader()(mask).max(initial=0)) + 1)) if mask.is_file() else None
+    ids = frozenset(range(1, int(read_stored_ids(mask).max(initial=0)) + 1)) if mask.is_file() else None
     return Wanted(tuple(picture.stem for picture in pictures), _size(pictures[0]), ids)
 
 
@@ -110,10 +110,10 @@ def checked_files(
     palette PNG, of another size, with an unknown id, or damaged.
     """
     for name, wanted in _sequences(predictions, benchmark, reference).items():
-        paths, reader = _frames(predictions / name, wanted), MaskReader()
+        paths = _frames(predictions / name, wanted)
         size = wanted.size or _size(paths[0])
         for path in paths:
-            _check_file(path, reader, size, wanted)
+            _check_file(path, size, wanted)
             yield f"{benchmark.top}{name}/{path.name}", path
 
 
@@ -176,8 +176,8 @@ def _frames(folder: Path, wanted: Wanted) -> list[Path]:
     return [folder / f"{frame}.png" for frame in wanted.frames]
 
 
-def _check_file(path: Path, reader: MaskReader, size: tuple[int, int], wanted: Wanted) -> None:
-    ids = reader(path)
+def _check_file(path: Path, size: tuple[int, int], wanted: Wanted) -> None:
+    ids = read_stored_ids(path)
     with Image.open(path) as image:
         found, mode = image.format, image.mode
     if (found, mode) != ("PNG", "P"):
