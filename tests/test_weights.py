@@ -14,7 +14,7 @@ from stremn.data.clips import Clip
 from stremn.data.datasets import open_clips
 from stremn.evaluation.region import region_similarity
 from stremn.generate.procedural import ClipSettings, make_clip
-from stremn.models.checkpoints import read_meta, shipped_checkpoint
+from stremn.models.checkpoints import read_meta, shipped_checkpoint, to_bytes
 from stremn.segmenting.segment_video import default_size
 
 
@@ -61,3 +61,9 @@ def test_its_description_is_of_this_file(root: Path) -> None:
     table = pd.read_csv(root / "results/shipped/evaluate_vos/tables/systems.csv", index_col=0)
     for name, row in {"learned": "Learned (STReMN)", "first_mask": "Keep the first mask"}.items():
         assert 100 * told["test_scores"][name]["J&F-Mean"] == pytest.approx(table.loc[row, "J&F"], abs=0.01)
+
+
+def test_a_checkpoint_has_the_same_bytes_for_the_same_weights() -> None:
+    # else DVC would train on from equal weights again
+    model, meta = load_model(shipped_checkpoint())
+    assert len({to_bytes(model, meta) for _ in range(8)}) == 1

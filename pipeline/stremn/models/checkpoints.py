@@ -20,9 +20,9 @@ FORMAT = "stremn-model 1"
 
 
 def to_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
-    """A checkpoint as bytes; ``meta`` needs ``system`` and ``fields`` (see ``build_model``)."""
+    """A checkpoint as bytes, the same for the same weights; ``meta`` needs ``system`` and ``fields`` (``build_model``)."""
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    return save(weights, metadata={"format": FORMAT, "meta": json.dumps(meta)})
+    return save(weights, metadata={FORMAT: json.dumps(meta)})  # one entry: several are written in any order
 
 
 def save_model(path: Path, model: nn.Module, meta: dict[str, Any]) -> None:
@@ -45,9 +45,10 @@ def read_meta(path: Path) -> dict[str, Any]:
             header = file.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"expected a safetensors checkpoint at {path}, found: {error}") from error
-    if header.get("format") != FORMAT:
+    described = header.get("meta") if header.get("format") == FORMAT else header.get(FORMAT)  # older, present
+    if described is None:
         raise InputError(f"expected a checkpoint saved by stremn ({FORMAT}) at {path}, found another file")
-    return dict(json.loads(header["meta"]))
+    return dict(json.loads(described))
 
 
 def shipped_checkpoint(name: str = "stremn") -> Path:
