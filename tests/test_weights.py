@@ -14,7 +14,7 @@ from stremn.data.clips import Clip
 from stremn.data.datasets import open_clips
 from stremn.evaluation.region import region_similarity
 from stremn.generate.procedural import ClipSettings, make_clip
-from stremn.models.checkpoints import read_meta, shipped_checkpoint, to_bytes
+from stremn.models.checkpoints import load_model, read_meta, shipped_checkpoint, to_bytes
 from stremn.segmenting.segment_video import default_size
 
 
