@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stremn.data.windows import WindowSampler, files, read_video
-from stremn.data.windows import test_windows as all_windows
+from stremn.data.datasets import open_videos
 from stremn.errors import InputError
 from stremn.figures import sheets
 from stremn.generate.make import make_walkers
@@ -26,7 +25,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_people_are_disjoint_and_bytes_repeat(root: Path, tmp_path: Path) -> None:
     people = {
-        split: {p.stem.split("_")[0] for p in files(root / split)} for split in ("train", "val", "test")
+        split: {name.split("_")[0] for name in open_videos("walkers", root, split).names}
+        for split in ("train", "val", "test")
     }
     assert people == {"train": {"person01", "person02"}, "val": {"person03"}, "test": {"person04"}}
     again = make_walkers(tmp_path / "again", SMALL)
@@ -63,35 +63,37 @@ def test_scenes_differ_as_in_kth() -> None:
 
 
 def test_windows(root: Path) -> None:
-    sampler = WindowSampler(root / "train", 3, 10, seed=1)
+    sampler = open_videos("walkers", root, "train").sampler(3, 10, seed=1)
     batch = sampler.batch(5)
     assert batch.shape == (3, 10, 1, 32, 32) and batch.dtype == torch.float32
     assert 0 <= batch.min() < batch.max() <= 1
-    assert torch.equal(batch, WindowSampler(root / "train", 3, 10, seed=1).batch(5))
-    windows = all_windows(root / "test", 10, 7)
-    assert len(windows) == 12 * 3 and windows[1][0] == "person04_boxing_d1@0007"
-    video = read_video(root / "test/person04_boxing_d1.npy")
+    assert torch.equal(batch, open_videos("walkers", root, "train").sampler(3, 10, seed=1).batch(5))
+    test = open_videos("walkers", root, "test")
+    windows = test.windows(10, 7)
+    assert len(windows) == 12 * 3 and windows[1][0] == "person04_boxing_d1@00007"
+    video = np.load(root / "test/person04_boxing_d1.npy")
     assert np.array_equal((windows[1][1][:, 0] * 255).round(), video[7:17])
-    mixed = all_windows(
-        root / "test", 10, {action: 3 if action in ("jogging", "running") else 10 for action in ALL_ACTIONS}
+    mixed = test.windows(
+        10, {action: 3 if action in ("jogging", "running") else 10 for action in ALL_ACTIONS}
     )
     assert len(mixed) == 8 * 2 + 4 * 5
     assert len(sheets.video_sheet([windows[0], ("file", video)], "walkers", 5).axes) == 10
 
 
 def test_bad_videos(root: Path, tmp_path: Path) -> None:
+    test = open_videos("walkers", root, "test")
     with pytest.raises(InputError, match="expected videos"):
-        WindowSampler(tmp_path, 1, 4)
+        open_videos("walkers", tmp_path.parent, tmp_path.name)
     with pytest.raises(InputError, match="at least 99 frames"):
-        all_windows(root / "test", 99, 1)
+        test.windows(99, 1)
     with pytest.raises(InputError, match="a stride for the action"):
-        all_windows(root / "test", 5, {"walking": 3})
+        test.windows(5, {"walking": 3})
     np.save(tmp_path / "person01_walking_d1.npy", np.zeros((4, 4)))
     with pytest.raises(InputError, match="expected uint8"):
-        WindowSampler(tmp_path, 1, 2)
+        open_videos("walkers", tmp_path.parent, tmp_path.name)
     (tmp_path / "person01_walking_d1.npy").write_bytes(b"torn")
     with pytest.raises(InputError, match="damaged"):
-        WindowSampler(tmp_path, 1, 2)
+        open_videos("walkers", tmp_path.parent, tmp_path.name)
     np.save(tmp_path / "clip.npy", np.zeros((4, 4, 4), np.uint8))
     with pytest.raises(InputError, match="names like"):
-        files(tmp_path)
+        open_videos("walkers", tmp_path.parent, tmp_path.name)

@@ -20,11 +20,11 @@ from stremn.data.clips import VOID, Clip, read_mask, write_clip, write_mask
 from stremn.data.datasets import DATASETS, names, open_clips, open_images, open_videos
 from stremn.data.images import ImageClipSampler
 from stremn.data.official.davis import one_object
-from stremn.data.official.moving_mnist import move
+from stremn.data.official.moving_mnist import move, read_digits
 from stremn.data.official.rle import decode, from_runs, parse
-from stremn.data.official.videos import resized
 from stremn.data.official.voc import fill_rim
 from stremn.data.sampling import IGNORED, ClipSampler, largest_in_view
+from stremn.data.videos import resized
 from stremn.errors import InputError
 from stremn.evaluation.vos import score_folder
 from stremn.generate.procedural import ClipSettings, make_clip
@@ -790,7 +790,7 @@ def test_real_cutouts(shared: Callable[[str], Path]) -> None:
 
 def test_real_digits(shared: Callable[[str], Path]) -> None:
     videos = open_videos("moving-mnist-generated", shared("mnist"), "test", count=3)
-    assert len(videos.digits) == 1000 and videos[0].max() == 255  # type: ignore[attr-defined]
+    assert len(read_digits(shared("mnist"))) == 10_000 and videos[0].max() == 255
 
 
 def test_real_road(shared: Callable[[str], Path]) -> None:

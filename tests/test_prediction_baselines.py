@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stremn import paths
 from stremn.commands.predict import predict as predict_command
+from stremn.data.prepared import Source, write_source
 from stremn.errors import InputError
 from stremn.inference.prediction_cost import milliseconds_per_frame
 from stremn.inference.prediction_stream import PredictionStream
@@ -339,7 +340,7 @@ def walkers(root: Path) -> None:
     """Moving bars of one person for training, one for validation, two for the test."""
     for split, people in (("train", [1]), ("val", [2]), ("test", [3, 4])):
         folder = paths.output(root, "tiny", "data") / "walkers" / split
-        folder.mkdir(parents=True)
+        write_source(folder, Source(dataset="walkers", split=split))
         for person in people:
             frames = np.zeros((12, 16, 16), np.uint8)
             for t in range(12):

@@ -10,6 +10,7 @@ from PIL import Image
 from stremn.acquire.prepare import describe
 from stremn.data import prepared
 from stremn.data.clips import Clip, read_mask, write_clip
+from stremn.data.datasets import open_clips
 from stremn.data.prepared import Source, write_source
 from stremn.errors import InputError
 from stremn.inference.folder import segment_folder
@@ -46,7 +47,14 @@ def test_a_dataset_is_opened_where_it_lies(root: Path) -> None:
     assert (place / "source.json").read_bytes() != note, "DVC sees data that have changed"
     assert prepared.clips(place).names == ["a"]
     assert not list(place.rglob("*.jpg")), "nothing is copied"
-    assert prepared.clips(root / "data/raw/own/train").names == ["a"]
+    with pytest.raises(InputError, match="run the data stage again"):
+        prepared.clips(root / "data/raw/own/train")  # without a note
+
+
+def test_generated_data_are_a_dataset_like_any_other(root: Path) -> None:
+    write_source(root / "data/raw/own/train", Source(dataset="clips", split="train"))
+    (root / "params.yaml").unlink()  # the files lie beside the note, wherever that is
+    assert prepared.clips((root / "data/raw/own").rename(root / "elsewhere") / "train").names == ["a"]
 
 
 def test_several_sets_of_images_are_joined_in_order(root: Path) -> None:
@@ -82,7 +90,7 @@ def test_the_record_changes_with_the_content(root: Path) -> None:
 
 
 def test_clips_looked_at_smaller_give_masks_of_their_size(root: Path, tmp_path: Path) -> None:
-    clips = prepared.clips(root / "data/raw/own/train")
+    clips = open_clips("clips", root / "data/raw/own", "train")
     torch.manual_seed(0)
     network, policy = build_model("stremn", FIELDS), make_policy("learned", slots=3)
     sizes = []
@@ -104,7 +112,7 @@ def test_several_sets_of_clips_are_joined(root: Path) -> None:
     assert (
         joined.names == ["one/a", "two/a"] and joined.length(1) == 4 and joined.annotated(1) == [0, 1, 2, 3]
     )
-    single = prepared.clips(root / "data/raw/own/train")
+    single = open_clips("clips", root / "data/raw/own", "train")
     assert (joined[1].frames == single[0].frames).all()
     assert (joined.take(1, [2, 0]).masks == single.take(0, [2, 0]).masks).all()
     assert joined.frame_names(0) == single.frame_names(0)

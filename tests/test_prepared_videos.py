@@ -1,4 +1,4 @@
-"""data.prepared_videos, the prediction stages on any videos, and groups of windows."""
+"""data.prepared.videos, the prediction stages on any videos, and groups of windows."""
 
 import json
 import struct
@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from stremn import paths
-from stremn.data import prepared_videos
-from stremn.data.official import videos as videos_module
+from stremn.data import prepared
+from stremn.data import videos as videos_module
 from stremn.data.prepared import Source, write_source
-from stremn.data.windows import WindowSampler, test_windows
+from stremn.data.videos import to_pixels
 from stremn.errors import InputError
 from stremn.evaluation.bootstrap import Groups, bootstrap_interval, groups_of_windows
 from stremn.evaluation.prediction import score_prediction
@@ -68,6 +68,12 @@ def place(root: Path, split: str) -> Path:
     return paths.output(root, "tiny", "data") / "walkers" / split
 
 
+def extent(place: Path) -> tuple[int, int, tuple[int, ...]]:
+    """Videos, frames in all, and the shape of one."""
+    videos = prepared.videos(place)
+    return len(videos), sum(video.length for video in videos.videos), videos[0].shape[1:]
+
+
 def note(root: Path, dataset: str, folder: str, options: dict[str, Any]) -> None:
     """As the data stage does it for each split."""
     for split in SPLITS:
@@ -92,6 +98,7 @@ def digits(root: Path) -> Path:
 
 def write_walkers(folder: Path, people: tuple[int, ...] = (1, 2)) -> Path:
     folder.mkdir(parents=True)
+    write_source(folder, Source(dataset="walkers", split=folder.name))
     rng = np.random.default_rng(0)
     for person in people:
         for action, length in (("walking", 14), ("boxing", 9)):
@@ -104,53 +111,50 @@ def write_walkers(folder: Path, people: tuple[int, ...] = (1, 2)) -> Path:
 
 
 def test_generated_videos_give_the_same_batches_and_windows_as_ever(tmp_path: Path) -> None:
-    folder = write_walkers(tmp_path / "walkers")
-    ours, theirs = prepared_videos.sampler(folder, 3, 6, 5), WindowSampler(folder, batch=3, frames=6, seed=5)
+    made = prepared.videos(write_walkers(tmp_path / "walkers"))
+    # by hand, as they were before generated videos were a dataset like any other
+    videos = [np.load(path) for path in sorted((tmp_path / "walkers").glob("*.npy"))]
     for step in (0, 1, 7):
-        assert torch.equal(ours.batch(step), theirs.batch(step))
-    # by hand, so that a change of both is seen too
-    rng = np.random.default_rng([5, 7])
-    videos = [np.load(path) for path in sorted(folder.glob("*.npy"))]
-    for window in ours.batch(7):
-        video = videos[rng.integers(4)]
-        start = rng.integers(len(video) - 5)
-        np.testing.assert_array_equal((window[:, 0] * 255).round().numpy(), video[start : start + 6])
-    for stride in (4, {"boxing": 4, "walking": 3}):
-        pairs = zip(prepared_videos.windows(folder, 4, stride), test_windows(folder, 4, stride), strict=True)
-        for (name, window), (other, expected) in pairs:
-            assert name == other
-            np.testing.assert_array_equal(window, expected)
-    shown = prepared_videos.show(folder)
+        rng = np.random.default_rng([5, step])
+        for window in made.sampler(3, 6, 5).batch(step):
+            video = videos[rng.integers(4)]
+            start = rng.integers(len(video) - 5)
+            np.testing.assert_array_equal((window[:, 0] * 255).round().numpy(), video[start : start + 6])
+    starts = [(0, s) for s in (0, 4)] + [(1, s) for s in range(0, 11, 3)]
+    starts += [(video + 2, start) for video, start in starts]
+    for (name, window), (video, start) in zip(
+        made.windows(4, {"boxing": 4, "walking": 3}), starts, strict=True
+    ):
+        assert name == f"{made.names[video]}@{start:05d}" and window.dtype == np.float32
+        np.testing.assert_array_equal((window[:, 0] * 255).round(), videos[video][start : start + 4])
+    shown = made.examples()
     assert [(name, len(video)) for name, video in shown] == [("boxing", 9), ("walking", 14)]
-    assert prepared_videos.extent(folder) == (4, 46, (16, 16))
     with pytest.raises(InputError, match="at least 15 frames"):
-        prepared_videos.sampler(folder, 3, 15)
+        made.sampler(3, 15)
 
 
 # --- datasets used in place
 
 
 def test_one_video_is_cut_in_time(film: Path) -> None:
-    batch = prepared_videos.sampler(place(film, "train"), 2, 5, 0).batch(3)
+    batch = prepared.videos(place(film, "train")).sampler(2, 5, 0).batch(3)
     assert (
         batch.shape == (2, 5, 1, 16, 16)
         and batch.dtype == torch.float32
         and 0 <= batch.min() < batch.max() <= 1
     )
-    names = [name for name, _ in prepared_videos.windows(place(film, "test"), 5, 3)]
+    names = [name for name, _ in prepared.videos(place(film, "test")).windows(5, 3)]
     assert names == ["my_film@00048", "my_film@00051", "my_film@00054"]
-    assert [prepared_videos.extent(place(film, s)) for s in SPLITS] == [
-        (1, n, (16, 16)) for n in (36, 12, 12)
-    ]
-    ((name, video),) = prepared_videos.show(place(film, "val"))
+    assert [extent(place(film, s)) for s in SPLITS] == [(1, n, (16, 16)) for n in (36, 12, 12)]
+    ((name, video),) = prepared.videos(place(film, "val")).examples()
     assert name == "my_film" and video.shape == (12, 16, 16) and video.dtype == np.uint8
 
 
-@pytest.mark.parametrize("made", [prepared_videos.sampler, prepared_videos.windows])
-def test_windows_longer_than_the_video_are_one_clear_line(film: Path, made: Callable[..., object]) -> None:
-    arguments = (2, 13) if made is prepared_videos.sampler else (13, 1)
+@pytest.mark.parametrize("made", ["sampler", "windows"])
+def test_windows_longer_than_the_video_are_one_clear_line(film: Path, made: str) -> None:
+    arguments = (2, 13) if made == "sampler" else (13, 1)
     with pytest.raises(InputError) as problem:
-        made(place(film, "val"), *arguments)
+        getattr(prepared.videos(place(film, "val")), made)(*arguments)
     text = str(problem.value)
     assert (
         "13 frames" in text
@@ -169,24 +173,24 @@ def test_short_videos_are_left_out_aloud(root: Path, monkeypatch: pytest.MonkeyP
     made = videos_module.Videos(
         root, [videos_module.Video(n, s, read(s, v), action=n[3:]) for n, (s, v) in sizes.items()]
     )
-    monkeypatch.setattr(prepared_videos, "dataset", lambda _: made)
+    monkeypatch.setattr(prepared, "videos", lambda _: made)
     with pytest.warns(UserWarning, match="1 of 3 videos are too short for 6 frames and left out: p1_run"):
-        batch = prepared_videos.sampler(root, 8, 6).batch(0)
+        batch = prepared.videos(root).sampler(8, 6).batch(0)
     assert batch.shape == (8, 6, 3, 8, 8) and set((batch * 255).round().unique().tolist()) == {20, 30}
     with pytest.warns(UserWarning, match="p1_run"):
-        found = prepared_videos.windows(root, 6, {"run": 2, "walk": 9})
+        found = prepared.videos(root).windows(6, {"run": 2, "walk": 9})
     assert [name for name, _ in found] == ["p2_run@00000", "p2_run@00002", "p3_walk@00000"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        prepared_videos.sampler(root, 1, 4)
-    assert [name for name, _ in prepared_videos.show(root)] == ["run", "walk"]
-    assert prepared_videos.extent(root) == (3, 21, (8, 8, 3))
+        prepared.videos(root).sampler(1, 4)
+    assert [name for name, _ in prepared.videos(root).examples()] == ["run", "walk"]
+    assert extent(root) == (3, 21, (8, 8, 3))
 
 
 def test_moving_digits_come_from_other_digits_in_each_split(digits: Path) -> None:
     levels = {}
     for split in SPLITS:
-        batches = [prepared_videos.sampler(place(digits, split), 4, 8, 0).batch(step) for step in range(6)]
+        batches = [prepared.videos(place(digits, split)).sampler(4, 8, 0).batch(step) for step in range(6)]
         levels[split] = set((torch.stack(batches) * 255).round().unique().tolist()) - {0}
         assert batches[0].shape == (4, 8, 1, 64, 64)
     assert (
@@ -194,23 +198,23 @@ def test_moving_digits_come_from_other_digits_in_each_split(digits: Path) -> Non
         and levels["val"] <= {116, 117}
         and levels["test"] <= {118, 119}
     )
-    assert prepared_videos.extent(place(digits, "test")) == (4, 32, (64, 64))
-    assert len(prepared_videos.windows(place(digits, "test"), 8, 8)) == 4
-    assert len(prepared_videos.show(place(digits, "test"), 3)) == 3
+    assert extent(place(digits, "test")) == (4, 32, (64, 64))
+    assert len(prepared.videos(place(digits, "test")).windows(8, 8)) == 4
+    assert len(prepared.videos(place(digits, "test")).examples(3)) == 3
     # training makes sequences of any length; a fixed set has one
-    assert prepared_videos.sampler(place(digits, "train"), 1, 30).batch(0).shape[1] == 30
+    assert prepared.videos(place(digits, "train")).sampler(1, 30).batch(0).shape[1] == 30
     with pytest.raises(InputError, match=r"9 frames .*at most 8"):
-        prepared_videos.windows(place(digits, "test"), 9, 9)
+        prepared.videos(place(digits, "test")).windows(9, 9)
 
 
 def test_pictures() -> None:
     grey = np.linspace(-0.1, 1.2, 2 * 3 * 4).reshape(2, 1, 3, 4)
-    drawn = prepared_videos.pictures(grey)
+    drawn = to_pixels(grey)
     assert drawn.shape == (2, 3, 4) and drawn.dtype == np.uint8 and (drawn.min(), drawn.max()) == (0, 255)
     colour = np.zeros((2, 3, 4, 5))
     colour[:, 2] = 1
-    assert prepared_videos.pictures(colour).shape == (2, 4, 5, 3)
-    assert prepared_videos.pictures(colour)[1, 3, 4].tolist() == [0, 0, 255]
+    assert to_pixels(colour).shape == (2, 4, 5, 3)
+    assert to_pixels(colour)[1, 3, 4].tolist() == [0, 0, 255]
 
 
 # --- the stages
@@ -269,7 +273,7 @@ def test_the_stages_take_the_channels_from_the_data(root: Path, monkeypatch: pyt
 
     for split in SPLITS:
         place(root, split).mkdir(parents=True)
-    monkeypatch.setattr(prepared_videos, "dataset", opened)
+    monkeypatch.setattr(prepared, "videos", opened)
     stage = train(root)
     for name in FIELDS:
         model, meta = load_model(paths.network(stage.out, name), PREDICTORS)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stremn.data.clips import ClipFolder
+from stremn.data.folders import open_walkers
 from stremn.data.images import StaticFolder
 from stremn.data.official.coco import open_coco
 from stremn.data.official.cutouts import open_cutouts
@@ -25,9 +26,9 @@ from stremn.data.official.long_videos import open_long_videos
 from stremn.data.official.moving_mnist import open_moving_mnist
 from stremn.data.official.pairs import LAYOUTS, open_fss, open_pairs
 from stremn.data.official.video_file import open_video_file
-from stremn.data.official.videos import Videos
 from stremn.data.official.voc import open_sbd, open_voc
 from stremn.data.official.youtube import open_youtube
+from stremn.data.videos import Videos
 from stremn.errors import InputError
 
 
@@ -69,10 +70,11 @@ DATASETS: dict[str, Dataset] = {
     "human36m": Dataset("videos", open_human),
     "moving-mnist": Dataset("videos", open_moving_mnist),
     "moving-mnist-generated": Dataset("videos", partial(open_moving_mnist, generated=True)),
+    "walkers": Dataset("videos", open_walkers),
     "video-file": Dataset("videos", open_video_file),
 }
-"""``clips``, ``images``: plain folders, as the data stage writes them. ``cutouts``: a folder of RGBA pictures.
-``video-file``: the root is the file."""
+"""``clips``, ``images``, ``walkers``: plain folders, as the data stage generates them. ``cutouts``: a folder of RGBA
+pictures. ``video-file``: the root is the file."""
 
 
 def open_clips(name: str, root: Path | str, split: str | None = None, **options: Any) -> ClipFolder:

@@ -1,23 +1,25 @@
-"""What the data stage left: generated files, or the name of a dataset that is used where it lies."""
+"""Opening what the data stage prepared: each place holds a note of the dataset, generated or used where it lies."""
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from stremn import paths
 from stremn.data.clips import Clip, ClipFolder
-from stremn.data.datasets import open_clips, open_images
+from stremn.data.datasets import open_clips, open_images, open_videos
 from stremn.data.images import StaticFolder
+from stremn.data.videos import Videos
 from stremn.errors import InputError
 from stremn.files import replacing
 from stremn.settings import Settings
 
 SOURCE = "source.json"
+T = TypeVar("T")
 
 
 class Source(Settings):
@@ -36,37 +38,37 @@ class Source(Settings):
     options: dict[str, Any] = {}
 
 
-def write_source(place: Path, source: Source, folder: Path, sha256: str = "") -> None:
-    """Note at ``place`` that the data are those of ``source``, which lies in ``folder``.
+def write_source(place: Path, source: Source, folder: Path | None = None, sha256: str = "") -> None:
+    """Note at ``place`` that the data are those of ``source``.
 
-    sha256: of the content, so that what depends on the note runs again when the data have changed.
+    Args:
+        folder: where they lie, absolute or below the repository's root; None: generated, ``place`` is the folder of
+            the split, or of the whole dataset where it has none.
+        sha256: of the content, so that what depends on the note runs again when the data have changed.
     """
     place.mkdir(parents=True, exist_ok=True)
     form = {
         **source.model_dump(include={"dataset", "split", "options"}),
-        "folder": str(folder),
+        "folder": None if folder is None else str(folder),
         "sha256": sha256,
     }
     with replacing(place / SOURCE) as scratch:
         scratch.write_text(json.dumps(form, indent=1), encoding="utf-8")
 
 
-def read_source(place: Path) -> tuple[str, Path, str | None, dict[str, Any]] | None:
-    """Name, folder, split and options of the dataset noted at a place; None: the files are there themselves.
-
-    A folder noted as a relative path is below the repository's root.
-    """
+def _opened(opener: Callable[..., T], place: Path) -> T:
+    """The dataset noted at a place. Raises InputError when there is no note, or a damaged one."""
     path = place / SOURCE
-    if not path.is_file():
-        return None
     try:
         form = json.loads(path.read_text(encoding="utf-8"))
-        folder = paths.find_root(place) / form["folder"]
-        return str(form["dataset"]), folder, form["split"], dict(form["options"])
-    except (ValueError, KeyError, TypeError) as error:
+        name, split, options = str(form["dataset"]), form["split"], dict(form["options"])
+        own = place.parent if split else place
+        folder = own if form["folder"] is None else paths.find_root(place) / form["folder"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"expected a dataset noted in {path}, found {error!r}: run the data stage again"
         ) from error
+    return opener(name, folder, split, **options)
 
 
 class JoinedClips(ClipFolder):
@@ -106,15 +108,11 @@ class JoinedClips(ClipFolder):
 
 
 def clips(place: Path) -> ClipFolder:
-    """Annotated clips at a place of the data stage's output: generated, one dataset, or several joined."""
+    """Annotated clips at a place of the data stage's output: one dataset, or several joined."""
     several = sorted(path.parent for path in place.glob(f"*/{SOURCE}"))
     if several:
         return JoinedClips({part.name: clips(part) for part in several})
-    noted = read_source(place)
-    if noted is None:
-        return ClipFolder(place)
-    name, folder, split, options = noted
-    return open_clips(name, folder, split, **options)
+    return _opened(open_clips, place)
 
 
 class JoinedImages(StaticFolder):
@@ -134,12 +132,13 @@ class JoinedImages(StaticFolder):
 
 
 def images(place: Path) -> StaticFolder:
-    """Images with masks at a place of the data stage's output: generated, one dataset, or several joined."""
+    """Images with masks at a place of the data stage's output: one dataset, or several joined."""
     several = sorted(path.parent for path in place.glob(f"*/{SOURCE}"))
     if several:
         return JoinedImages([images(part) for part in several])
-    noted = read_source(place)
-    if noted is None:
-        return StaticFolder(place)
-    name, folder, split, options = noted
-    return open_images(name, folder, split, **options)
+    return _opened(open_images, place)
+
+
+def videos(place: Path) -> Videos:
+    """Videos for prediction at a place of the data stage's output."""
+    return _opened(open_videos, place)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from stremn.acquire.catalogue import load
 from stremn.acquire.prepare import describe, prepare
-from stremn.data import prepared, prepared_videos
+from stremn.data import prepared
 from stremn.data.clips import VOID
 from stremn.data.prepared import Source, write_source
 from stremn.figures.sheets import clip_sheet, image_sheet, video_sheet
@@ -47,16 +47,21 @@ def make(stage: Stage[Parameters]) -> dict[str, Any]:
     p = stage.parameters
     generated = {name: one for name, one in p.vos.items() if isinstance(one, ClipSettings)}
     manifest: dict[str, Any] = {"vos": make_vos(stage.out / "vos", generated) if generated else {}}
+    for split in generated:
+        write_source(stage.out / "vos" / split, Source(dataset="clips", split=split))
     sources = {f"vos/{name}": one for name, one in p.vos.items() if isinstance(one, Source)}
     for split, several in p.vos.items():
         if isinstance(several, dict):
             sources |= {f"vos/{split}/{name}": one for name, one in several.items()}
     if isinstance(p.static, ImageSettings):
         manifest["static"] = make_static(stage.out / "static", p.static)
+        write_source(stage.out / "static", Source(dataset="images"))
     else:
         sources |= {f"static/{name}": one for name, one in p.static.items()}
     if isinstance(p.walkers, WalkerSettings):
         manifest["walkers"] = make_walkers(stage.out / "walkers", p.walkers)
+        for split in manifest["walkers"]["splits"]:
+            write_source(stage.out / "walkers" / split, Source(dataset="walkers", split=split))
     else:
         sources |= {f"walkers/{name}": one for name, one in p.walkers.items()}
     manifest["datasets"] = {place: _note(stage, place, source) for place, source in sources.items()}
@@ -96,9 +101,9 @@ def summarise(stage: Stage[Parameters]) -> pd.DataFrame:
     size = "×".join(map(str, static[0][1].shape))
     rows.append({"set": "static images", "items": len(static), "frames": len(static), "size": size})
     for split in ("train", "val", "test"):
-        items, frames, shape = prepared_videos.extent(stage.out / "walkers" / split)
-        size = "×".join(map(str, shape[:2]))
-        rows.append({"set": f"videos, {split}", "items": items, "frames": frames, "size": size})
+        videos = prepared.videos(stage.out / "walkers" / split)
+        size, frames = "×".join(map(str, videos[0].shape[1:3])), sum(video.length for video in videos.videos)
+        rows.append({"set": f"videos, {split}", "items": len(videos), "frames": frames, "size": size})
     table = pd.DataFrame(rows).set_index("set")
     stage.table("summary", table)
     stage.metrics({"clips": float(table["items"].iloc[: len(stage.parameters.vos)].sum())})
@@ -117,9 +122,8 @@ def look(stage: Stage[Parameters]) -> dict[str, Figure]:
     drawn["static"] = image_sheet(
         [static[i] for i in range(min(4 * show, len(static)))], "Static images with masks"
     )
-    drawn["walkers"] = video_sheet(
-        prepared_videos.show(stage.out / "walkers" / "train", show), "Videos for prediction"
-    )
+    videos = prepared.videos(stage.out / "walkers" / "train")
+    drawn["walkers"] = video_sheet(videos.examples(show), "Videos for prediction")
     for name, figure in drawn.items():
         stage.figure(name, figure)
     return drawn

@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn import paths
-from stremn.data import prepared_videos
+from stremn.data import prepared
+from stremn.data.videos import to_pixels
 from stremn.errors import InputError
 from stremn.evaluation.bootstrap import Groups, groups_of_windows
 from stremn.evaluation.lpips import load_lpips
@@ -117,7 +118,7 @@ def predict(stage: Stage[Parameters]) -> Predicted:
     """Predict every test window with every system, and time it."""
     p = stage.parameters
     place = stage.inputs("data") / "walkers" / "test"
-    found = prepared_videos.windows(place, p.observed + p.predicted, p.stride)
+    found = prepared.videos(place).windows(p.observed + p.predicted, p.stride)
     names, frames = [name for name, _ in found], np.stack([window for _, window in found])
     policy = make_policy("learned", slots=p.slots)
     systems, costs = {}, {}
@@ -203,10 +204,8 @@ def figures(stage: Stage[Parameters], made: Predicted, scores: Scores) -> dict[s
     }
     drawn = {"per_frame": curves_figure(curves, observed=p.observed)}
     for row in np.linspace(0, len(made.frames) - 1, p.show).round().astype(int):
-        shown = {
-            label(name): prepared_videos.pictures(predicted[row]) for name, predicted in made.systems.items()
-        }
-        true = prepared_videos.pictures(made.frames[row])
+        shown = {label(name): to_pixels(predicted[row]) for name, predicted in made.systems.items()}
+        true = to_pixels(made.frames[row])
         drawn[f"window_{row:03d}"] = prediction_strip(true[: p.observed], true[p.observed :], shown)
     for name, figure in drawn.items():
         stage.figure(name, figure)

@@ -6,8 +6,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stremn.data import prepared_videos
+from stremn.data import prepared
 from stremn.data.loader import Sampler, batches
+from stremn.data.videos import to_pixels
 from stremn.errors import InputError
 from stremn.figures.sheets import video_sheet
 from stremn.memory import make_policy
@@ -66,12 +67,12 @@ def windows(stage: Stage[Parameters]) -> Sampler[Tensor]:
     """Random windows of the training videos."""
     p = stage.parameters
     place = stage.inputs("data") / "walkers" / "train"
-    return prepared_videos.sampler(place, p.batch, p.observed + p.predicted, p.seed)
+    return prepared.videos(place).sampler(p.batch, p.observed + p.predicted, p.seed)
 
 
 def look(sampler: Sampler[Tensor]) -> Figure:
     """The first batch, as the network sees it."""
-    shown = [prepared_videos.pictures(clip) for clip in sampler.batch(0)[:4].numpy()]
+    shown = [to_pixels(clip) for clip in sampler.batch(0)[:4].numpy()]
     return video_sheet([(f"window {i}", clip) for i, clip in enumerate(shown)], "Training windows")
 
 
@@ -79,7 +80,8 @@ def train(stage: Stage[Parameters], sampler: Sampler[Tensor]) -> dict[str, Train
     """New networks, each trained to predict freely, on the same windows for as many steps."""
     p = stage.parameters
     place = stage.inputs("data") / "walkers" / "val"
-    held_out = prepared_videos.sampler(place, p.validation, p.observed + p.predicted, p.seed + 1).batch(0)
+    videos = prepared.videos(place)
+    held_out = videos.sampler(p.validation, p.observed + p.predicted, p.seed + 1).batch(0)
     fields = {name: _fields(name, entry, held_out.shape[2]) for name, entry in p.systems.items()}
     return {name: _train(stage, sampler, held_out, name, fields[name]) for name in p.systems}
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import Pixels, read_image
-from stremn.data.official.videos import Video, Videos, resized
 from stremn.data.video import VideoFile
+from stremn.data.videos import Video, Videos, resized
 from stremn.errors import InputError
 
 NAME = re.compile(r"S(\d+)_([A-Za-z]+)(?:_\d+)?\.(\d+)_(\d+)$")
@@ -55,7 +55,7 @@ def open_human(
             f"expected {lost[0]}_Walking*.jpg or {lost[0]}/Videos/Walking*.mp4 of Human3.6M below {root}, found "
             "none: unpack them"
         )
-    return Videos(root, videos, interval=INTERVAL, cache=cache, size=size)
+    return Videos(root, videos, split=split, interval=INTERVAL, cache=cache, size=size)
 
 
 def _of_images(root: Path, subject: int, size: int) -> list[Video]:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import Pixels
-from stremn.data.official.videos import Video, Videos, grey, resized
 from stremn.data.video import VideoFile
+from stremn.data.videos import Video, Videos, luma, resized
 from stremn.errors import InputError
 
 TRAIN, TEST = range(1, 17), range(17, 26)  # persons, as PredRNN divides them
@@ -75,7 +75,7 @@ def open_kth(
         for first, last in parts:
             read = partial(_part, paths[name], size, first, last)
             videos.append(Video(name, last - first, read, first, action))
-    found = Videos(root, videos, cache=cache, size=size)
+    found = Videos(root, videos, split=split, cache=cache, size=size)
     found.left_out = left_out
     return found
 
@@ -149,4 +149,4 @@ def _part(path: Path, size: int, first: int, last: int) -> Pixels:
 @lru_cache(maxsize=1)
 def _decoded(path: Path, size: int) -> Pixels:
     """All frames of a file, grey, (T, S, S); the last file is kept for its other ranges."""
-    return resized(np.stack([grey(frame) for _, frame in VideoFile(path)]), size)
+    return resized(np.stack([luma(frame) for _, frame in VideoFile(path)]), size)

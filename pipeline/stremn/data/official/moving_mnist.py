@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stremn.data.clips import Pixels
-from stremn.data.official.videos import Video, Videos
+from stremn.data.videos import Video, Videos
 from stremn.errors import InputError
 
 IMAGES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
@@ -26,49 +26,19 @@ SHARES = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}  # of the 
 SPEED = 0.1  # of the way from wall to wall, per frame
 
 
-class MovingDigits(Videos):
-    """Generated sequences: ``count`` fixed ones for validation, and new ones in every training batch.
+class DigitSampler:
+    """New sequences of T frames, a pure function of (seed, step).
 
     Args:
-        digits: uint8 (N, 28, 28); count, length: sequences and frames of the fixed set.
-        size: side of the frames in pixels; each: digits in a sequence; seed: of the fixed set.
+        digits: uint8 (N, 28, 28); batch, frames: B and T.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        digits: Pixels,
-        count: int,
-        length: int,
-        size: int = 64,
-        each: int = 2,
-        seed: int = 0,
-    ) -> None:
-        self.digits, self.size, self.each = digits, size, each
-        fixed = [
-            Video(f"digits{n:05d}", length, partial(move, digits, (seed, n), length, size, each))
-            for n in range(count)
-        ]
-        super().__init__(root, fixed)
-
-    def sampler(self, batch: int, frames: int, seed: int = 0) -> "DigitSampler":  # type: ignore[override]
-        """New sequences without end; its ``batch(step)`` is float32 (B, T, 1, S, S) in [0, 1]."""
-        return DigitSampler(self, batch, frames, seed)
-
-
-class DigitSampler:
-    """New sequences of T frames, a pure function of (seed, step)."""
-
-    def __init__(self, videos: MovingDigits, batch: int, frames: int, seed: int = 0) -> None:
-        self.videos, self.batch_size, self.frames, self.seed = videos, batch, frames, seed
+    def __init__(self, digits: Pixels, batch: int, frames: int, seed: int = 0) -> None:
+        self.digits, self.batch_size, self.frames, self.seed = digits, batch, frames, seed
 
     def batch(self, step: int) -> Tensor:
         """float32 (B, T, 1, S, S) in [0, 1]."""
-        v = self.videos
-        made = [
-            move(v.digits, (self.seed, 1, step, n), self.frames, v.size, v.each)
-            for n in range(self.batch_size)
-        ]
+        made = [move(self.digits, (self.seed, 1, step, n), self.frames) for n in range(self.batch_size)]
         return torch.from_numpy(np.stack(made)).float().div_(255)[:, :, None]
 
 
@@ -94,7 +64,7 @@ def move(digits: Pixels, seed: tuple[int, ...], length: int, size: int = 64, eac
 def open_moving_mnist(
     root: Path | str, split: str = "train", *, generated: bool = False, count: int = 1000, length: int = 20
 ) -> Videos:
-    """Moving MNIST.
+    """Moving MNIST. Training makes new sequences of any length in every batch; val and test are fixed.
 
     Args:
         root: holds ``mnist_test_seq.npy`` (for test) and a file of digits (for train and val).
@@ -112,13 +82,13 @@ def open_moving_mnist(
     if split == "test" and not generated:
         path = root / TEST
         frames, number = _test_set(path).shape[:2]
-        return Videos(
-            root, [Video(f"test{n:05d}", frames, partial(_test_video, path, n)) for n in range(number)]
-        )
+        videos = [Video(f"test{n:05d}", frames, partial(_test_video, path, n)) for n in range(number)]
+        return Videos(root, videos, split=split)
     digits = read_digits(root)
     low, high = (round(share * len(digits)) for share in SHARES[split])
-    seed = zlib.crc32(split.encode())
-    return MovingDigits(root, digits[low:high], count, length, seed=seed)
+    digits, seed = digits[low:high], zlib.crc32(split.encode())
+    fixed = [Video(f"digits{n:05d}", length, partial(move, digits, (seed, n), length)) for n in range(count)]
+    return Videos(root, fixed, split=split, sampler=partial(DigitSampler, digits))
 
 
 def read_digits(root: Path) -> Pixels:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import Pixels
-from stremn.data.official.videos import Video, Videos, grey, resized
 from stremn.data.video import open_frames
+from stremn.data.videos import Video, Videos, luma, resized
 from stremn.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -35,7 +35,8 @@ def open_video_file(
     first, last = cuts[SPLITS.index(split)], cuts[SPLITS.index(split) + 1]
     if first == last:
         raise InputError(f"expected frames for {split} in {path}, found none of {total}: change the shares")
-    return Videos(path, [Video(path.stem, last - first, partial(_part, path, size, first, last), first)])
+    video = Video(path.stem, last - first, partial(_part, path, size, first, last), first)
+    return Videos(path, [video], split=split)
 
 
 def _part(path: Path, size: int, first: int, last: int) -> Pixels:
@@ -46,5 +47,5 @@ def _part(path: Path, size: int, first: int, last: int) -> Pixels:
 def _decoded(path: Path, size: int) -> Pixels:
     """All frames, uint8 (T, S, S); large ones are shrunk one by one, so that memory stays small."""
     return np.concatenate(
-        [resized(grey(frame)[None], size, antialias=True) for _, frame in open_frames(path)]
+        [resized(luma(frame)[None], size, antialias=True) for _, frame in open_frames(path)]
     )

@@ -1,11 +1,12 @@
-"""Videos for prediction. B windows, T frames, C channels (1 grey, 3 RGB), H W pixels.
+"""Videos for prediction: batches of random windows by step number, and all test windows in order.
 
-``Videos`` gives the prediction stages what ``data.windows`` gives them: batches of random windows by step
-number, and all test windows in order.
+B windows, T frames, C channels (1 grey, 3 RGB), H W pixels.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stremn.data.clips import Pixels
+from stremn.data.loader import Sampler
 from stremn.errors import InputError
 from stremn.files import replacing
+
+NAMED = 3  # short videos that a warning names
 
 
 @dataclass(frozen=True)
 class Video:
     """A video that is read when it is needed.
 
-    name: its file's, beginning with the person and ``_`` where there is one; first: number of its first
-    frame in the file; length: frames; action: what a test's strides are looked up by; read: gives uint8
-    (T, H, W) or (T, H, W, 3), the same every time.
+    Attributes:
+        name: its file's, beginning with the person and ``_`` where there is one.
+        length: frames.
+        read: gives uint8 (T, H, W) or (T, H, W, 3), the same every time.
+        first: number of its first frame in the file.
+        action: what a test's strides are looked up by; empty: none.
     """
 
     name: str
@@ -41,10 +48,12 @@ class Videos(Sequence[Pixels]):
     Args:
         root: of the dataset, for messages.
         videos: at least one.
-        interval: a window takes every so-manieth frame.
+        split: its name, for messages.
+        interval: a window takes one frame in so many.
         cache: folder for decoded videos (``<name>@<first>-<size>.npy``), read from there by all processes
             without filling their memory; None: a video stays in memory once it is read.
         size: side of the frames in pixels, where there is a cache: a file of another size is not used.
+        sampler: of batch, frames and seed: what trains instead of windows of ``videos`` (new sequences).
 
     Attribute ``left_out``: names of videos that were not taken, for a reason that the opener states.
     """
@@ -54,16 +63,20 @@ class Videos(Sequence[Pixels]):
         root: Path,
         videos: Sequence[Video],
         *,
+        split: str = "",
         interval: int = 1,
         cache: Path | str | None = None,
         size: int = 0,
+        sampler: Callable[[int, int, int], Sampler[Tensor]] | None = None,
     ) -> None:
         if not videos:
             raise InputError(f"expected videos in {root}, found none: unpack the data first")
         self.root, self.videos, self.interval = root, list(videos), interval
+        self._where = f"{root} (split {split!r})" if split else str(root)
         self.names = [video.name for video in videos]
         self.left_out: list[str] = []
         self._folder, self._size = None if cache is None else Path(cache), size
+        self._sampler = partial(VideoSampler, self) if sampler is None else sampler
         self._ready: dict[int, Pixels] = {}
 
     def __len__(self) -> int:
@@ -104,13 +117,26 @@ class Videos(Sequence[Pixels]):
         return frames if frames.dtype == np.uint8 and frames.shape[:3] == shape else None
 
     def usable(self, frames: int) -> list[int]:
-        """Numbers of the videos that hold a window of T frames. Raises InputError when none does."""
+        """Numbers of the videos that hold a window of T frames; a warning names some that do not.
+
+        Raises:
+            InputError: none does.
+        """
         span = (frames - 1) * self.interval + 1
         found = [number for number, video in enumerate(self.videos) if video.length >= span]
         if not found:
             longest = max(video.length for video in self.videos)
             raise InputError(
-                f"expected videos of at least {span} frames in {self.root}, found at most {longest}"
+                f"expected videos of at least {span} frames in {self._where}, found at most {longest}: "
+                "ask for fewer frames"
+            )
+        short = [video.name for video in self.videos if video.length < span]
+        if short:
+            some = ", ".join(short[:NAMED]) + (", …" if len(short) > NAMED else "")
+            warnings.warn(
+                f"{self._where}: {len(short)} of {len(self)} videos are too short for {frames} frames and left "
+                f"out: {some}",
+                stacklevel=4,
             )
         return found
 
@@ -119,13 +145,22 @@ class Videos(Sequence[Pixels]):
         part = self[index][start : start + (frames - 1) * self.interval + 1 : self.interval]
         return part[:, None] if part.ndim == 3 else part.transpose(0, 3, 1, 2)
 
-    def sampler(self, batch: int, frames: int, seed: int = 0) -> "VideoSampler":
-        """Random windows; its ``batch(step)`` is float32 (B, T, C, H, W) in [0, 1]."""
-        return VideoSampler(self, batch, frames, seed)
+    def sampler(self, batch: int, frames: int, seed: int = 0) -> Sampler[Tensor]:
+        """Random windows; its ``batch(step)`` is float32 (B, T, C, H, W) in [0, 1], a function of (seed, step)."""
+        return self._sampler(batch, frames, seed)
 
     def windows(self, frames: int, stride: int | Mapping[str, int]) -> "Windows":
         """All windows of T frames, one starting every ``stride`` frames (or a stride per action), in order."""
         return Windows(self, frames, stride)
+
+    def examples(self, count: int = 6) -> list[tuple[str, Pixels]]:
+        """Names and frames of some: the first video of each action, or the first ``count`` where there are none."""
+        first: dict[str, int] = {}
+        for number, video in enumerate(self.videos):
+            first.setdefault(video.action, number)
+        if set(first) == {""}:
+            return [(self.names[number], self[number]) for number in range(min(count, len(self)))]
+        return [(action, self[number]) for action, number in first.items()]
 
 
 class VideoSampler:
@@ -180,7 +215,7 @@ class Windows(Sequence[tuple[str, NDArray[np.floating]]]):
         return f"{video.name}@{video.first + start:05d}", window
 
 
-def grey(frame: Pixels) -> Pixels:
+def luma(frame: Pixels) -> Pixels:
     """Luma (ITU-R 601) of a frame (H, W, 3), uint8 (H, W); a grey frame stays as it is."""
     return (frame @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
 
@@ -196,3 +231,9 @@ def resized(frames: Pixels, size: int, antialias: bool = False) -> Pixels:
     pixels = torch.from_numpy(np.ascontiguousarray(planes)).float()
     small = F.interpolate(pixels, (size, size), mode="bilinear", antialias=antialias).round().to(torch.uint8)
     return small[:, 0].numpy() if frames.ndim == 3 else small.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def to_pixels(frames_TCHW: NDArray[np.floating]) -> Pixels:
+    """Frames in [0, 1] as they are drawn: uint8 (T, H, W), or (T, H, W, 3) of colour."""
+    pixels = (np.clip(frames_TCHW, 0, 1) * 255).round().astype(np.uint8)
+    return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
