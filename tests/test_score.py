@@ -427,7 +427,7 @@ def test_ctrl_c_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
         calls.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stremn.commands.score.score_folder", stop)
+    monkeypatch.setattr("stremn.evaluation.vos.score_folder", stop)
     assert score(place, "--json", str(place / "s.json")) == 130 and calls
     assert not (place / "s.json").exists()
 

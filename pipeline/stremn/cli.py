@@ -8,10 +8,10 @@ import typer
 
 from stremn import __version__
 from stremn.commands.data_cli import app as data_app
-from stremn.commands.score_cli import app as score_app
+from stremn.commands.score import app as score_app
 from stremn.commands.segment_cli import segment
-from stremn.commands.site_cli import site
-from stremn.commands.submit_cli import app as submit_app
+from stremn.commands.site import site
+from stremn.commands.submit import app as submit_app
 from stremn.errors import InputError
 
 app = typer.Typer(

@@ -1,36 +1,118 @@
 """``stremn score``."""
 
-import json
-import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tqdm import tqdm
+import typer
 
 from stremn.errors import InputError
-from stremn.evaluation.classes import Classes, SeenUnseen, find_classes, seen_unseen
-from stremn.evaluation.folders import check_complete, folders_in, frame_paths, sequence_names
-from stremn.evaluation.names import read_names
-from stremn.evaluation.official import (
-    Rows,
-    class_table,
-    frame_table,
-    full_table,
-    official_paths,
-    official_tables,
-    write_tables,
-)
-from stremn.evaluation.protocols import Protocol, get_protocol
-from stremn.evaluation.statistics import COLUMNS
-from stremn.evaluation.vos import VOSScores, score_folder
-from stremn.files import replacing
 
-Make = Callable[[VOSScores, SeenUnseen | None], Rows]
-SHOWN = 100  # objects in the table on screen
+if TYPE_CHECKING:
+    from stremn.evaluation.classes import Classes, SeenUnseen
+    from stremn.evaluation.official import Rows
+    from stremn.evaluation.protocols import Protocol
+    from stremn.evaluation.vos import VOSScores
+
 FRAMES_A_WORKER = 1000  # another process pays from so many frames on
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def score() -> None:
+    """Score what was saved, by the definitions of the benchmarks."""
+
+
+@app.command()
+def vos(
+    predictions: Annotated[
+        Path, typer.Option(metavar="DIR", help="Result folder: DIR/SEQUENCE/FRAME.png, object ids.")
+    ],
+    annotations: Annotated[
+        Path, typer.Option(metavar="DIR", help="Ground truth of the same form, such as Annotations/480p.")
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="Which frames and objects are scored: davis2016, davis2017, youtube-vos or long-video."
+        ),
+    ],
+    sequences: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE_OR_NAMES",
+            help="Sequences to score: an ImageSets file, a meta.json, or names with commas between; without "
+            "it every folder of the annotations.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all columns, global and of each object, here.")
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR_OR_FILE",
+            help="Write into this folder the two files of the DAVIS tool, three decimals; or, with a name "
+            "that ends in .csv, one file with all columns of every object.",
+        ),
+    ] = None,
+    per_frame: Annotated[
+        bool, typer.Option("--per-frame", help="J and F of every frame, too, in the JSON and the CSV.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes side by side; without it as many as pay."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace result files of that name.")
+    ] = False,
+    meta: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="youtube-vos: meta.json with the category of every object; without it the one beside the "
+            "annotations.",
+        ),
+    ] = None,
+    seen: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="youtube-vos: categories of the training set, one a line, or its meta.json; without it "
+            "train/meta.json of the same dataset.",
+        ),
+    ] = None,
+) -> None:
+    """Score segmentations: J (region similarity), F (contour accuracy), their recall and decay.
+
+    The definitions and numbers are those of the DAVIS 2017 evaluation. davis2016, davis2017: first and last
+    frame of a sequence not scored. youtube-vos: an object is scored after its first annotated frame; where
+    the categories of the objects are known, J and F of seen and unseen classes and their mean G, too.
+    long-video: only the first frame not scored. Missing, damaged or mismatched files stop with one line.
+
+    Example:
+
+    `stremn score vos --predictions results --annotations DAVIS/Annotations/480p --protocol davis2017
+    --sequences DAVIS/ImageSets/2017/val.txt --json scores.json`
+    """
+    text, notes = score_vos(
+        predictions,
+        annotations,
+        protocol=protocol,
+        sequences=sequences,
+        json_file=json,
+        csv=csv,
+        per_frame=per_frame,
+        workers=workers,
+        overwrite=overwrite,
+        meta=meta,
+        seen=seen,
+    )
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
+    print(text)
 
 
 def score_vos(
@@ -48,6 +130,14 @@ def score_vos(
     seen: Path | None = None,
 ) -> tuple[str, list[str]]:
     """Score result folders and write what was asked for; returns the table and the warnings, a line each."""
+    import warnings
+
+    from stremn.evaluation.classes import find_classes
+    from stremn.evaluation.folders import sequence_names
+    from stremn.evaluation.names import read_names
+    from stremn.evaluation.official import csv_files, text_table
+    from stremn.evaluation.protocols import get_protocol
+
     rule = get_protocol(protocol)
     if per_frame and json_file is None and csv is None:
         raise InputError("expected --json or --csv with --per-frame, found neither: say where to write them")
@@ -57,7 +147,7 @@ def score_vos(
         )
     names = sequence_names(annotations, read_names(sequences) if sequences else None)
     classes = find_classes(annotations, names, meta, seen) if rule.classes else ""
-    files = _csv_files(csv, per_frame, known=isinstance(classes, Classes))
+    files = csv_files(csv, per_frame, known=not isinstance(classes, str))
     results = [*([json_file] if json_file else []), *(path for path, _ in files)]
     _check_results(results, overwrite)
     notes = _notes(predictions, annotations, names, chosen=sequences is not None)
@@ -69,49 +159,13 @@ def score_vos(
     form = scores.to_dict(per_frame=per_frame) | ({"youtube-vos": groups.to_dict()} if groups else {})
     _write(json_file, form, [(path, rows(scores, groups)) for path, rows in files])
     written = "".join(f"\nwritten: {path}" for path in results)
-    return table(scores, groups) + written, notes
+    return text_table(scores, groups) + written, notes
 
 
-def table(scores: VOSScores, groups: SeenUnseen | None = None) -> str:
-    """The seven columns of every object, if they are not too many, and of the whole, as text.
-
-    groups: of YouTube-VOS, whose two groups and G follow, or one line that says why there is no G.
-    """
-    rows: list[tuple[str, Mapping[str, float]]] = []
-    rows += scores.objects.items() if len(scores.objects) <= SHOWN else []
-    rows.append((f"Global ({_count(len(scores.objects), 'object')})", scores.global_))
-    for name, group in (("Seen", groups.seen), ("Unseen", groups.unseen)) if groups else ():
-        if group:
-            label = f"{name} ({_count(len(group.objects), 'object')}, {_count(group.classes, 'class', 'es')})"
-            rows.append((label, group.row))
-    width = max(len(name) for name, _ in [*rows, ("Sequence", {})])
-    lines = [f"{'Sequence':<{width}}  " + "  ".join(f"{column:>8}" for column in COLUMNS)]
-    lines += [
-        f"{name:<{width}}  " + "  ".join(f"{row[column]:>{max(8, len(column))}.3f}" for column in COLUMNS)
-        for name, row in rows
-    ]
-    lines += [_told(groups)] if groups else []
-    if scores.skipped:
-        lines.append(f"without a scored frame, counted nowhere: {', '.join(scores.skipped)}")
-    return "\n".join([f"protocol {scores.protocol}", *lines])
-
-
-def _count(number: int, what: str, more: str = "s") -> str:
-    return f"{number} {what}{'' if number == 1 else more}"
-
-
-def _told(groups: SeenUnseen) -> str:
-    """One line: G, or why it is not given."""
-    overall = groups.values()["G"]
-    if overall is None:
-        return f"G is not given: {groups.reason}"
-    return (
-        f"G {overall:.3f}: mean of J-Mean and F-Mean of the seen and the unseen, seen as in {groups.source}"
-    )
-
-
-def _groups(scores: VOSScores, classes: Classes | str, *, given: bool) -> SeenUnseen:
+def _groups(scores: "VOSScores", classes: "Classes | str", *, given: bool) -> "SeenUnseen":
     """The objects by class. given: what does not fit is an error, as a person named the files."""
+    from stremn.evaluation.classes import SeenUnseen, seen_unseen
+
     try:
         return SeenUnseen(reason=classes) if isinstance(classes, str) else seen_unseen(scores, classes)
     except InputError as error:
@@ -121,8 +175,13 @@ def _groups(scores: VOSScores, classes: Classes | str, *, given: bool) -> SeenUn
 
 
 def _scored(
-    predictions: Path, annotations: Path, rule: Protocol, names: list[str], workers: int | None
-) -> VOSScores:
+    predictions: Path, annotations: Path, rule: "Protocol", names: list[str], workers: int | None
+) -> "VOSScores":
+    from tqdm import tqdm
+
+    from stremn.evaluation.folders import check_complete, frame_paths
+    from stremn.evaluation.vos import score_folder
+
     check_complete(predictions, annotations, names, rule)
     frames = {name: len(frame_paths(annotations, name)) for name in names}
     total = sum(frames.values())
@@ -140,10 +199,14 @@ def _scored(
 
 
 def _cores() -> int:
+    import os
+
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _notes(predictions: Path, annotations: Path, names: Sequence[str], *, chosen: bool) -> list[str]:
+    from stremn.evaluation.folders import folders_in
+
     notes = []
     if predictions.exists() and predictions.resolve() == annotations.resolve():
         notes.append(f"the predictions are the annotations themselves ({annotations}): every score will be 1")
@@ -152,27 +215,6 @@ def _notes(predictions: Path, annotations: Path, names: Sequence[str], *, chosen
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         notes.append(f"not scored, as there is no annotation: {others[0]}{more}")
     return notes
-
-
-def _csv_files(csv: Path | None, per_frame: bool, *, known: bool) -> list[tuple[Path, Make]]:
-    """One file, or in a folder the official two; one more for the values of each frame, one for G if known."""
-    if csv is None:
-        return []
-    if csv.suffix.lower() == ".csv" and not csv.is_dir():
-        files: list[tuple[Path, Make]] = [(csv, lambda scores, _: full_table(scores))]
-        digits, frames, classes = 9, csv.stem + "-per-frame.csv", csv.stem + "-youtube-vos.csv"
-        folder = csv.parent
-    else:
-        overall, objects = official_paths(csv)
-        files = [(overall, lambda scores, _: official_tables(scores)[0])]
-        files += [(objects, lambda scores, _: official_tables(scores)[1])]
-        digits, frames, classes = 3, "per-frame_results-val.csv", "youtube-vos_results-val.csv"
-        folder = csv
-    if per_frame:
-        files.append((folder / frames, lambda scores, _: frame_table(scores)))
-    if known:
-        files.append((folder / classes, lambda _, groups: class_table(groups, digits)))
-    return files
 
 
 def _check_results(paths: list[Path], overwrite: bool) -> None:
@@ -187,8 +229,14 @@ def _check_results(paths: list[Path], overwrite: bool) -> None:
         raise InputError(f"expected different files for the results, found {paths[0]} twice")
 
 
-def _write(json_file: Path | None, form: dict[str, Any], tables: list[tuple[Path, Rows]]) -> None:
+def _write(json_file: Path | None, form: dict[str, Any], tables: "list[tuple[Path, Rows]]") -> None:
     """All result files, or on an error none."""
+    import json
+    from contextlib import ExitStack
+
+    from stremn.evaluation.official import write_tables
+    from stremn.files import replacing
+
     try:
         for path in [*(path for path, _ in tables), *([json_file] if json_file else [])]:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,22 +1,18 @@
 """``stremn site``: walkthroughs, a profile's executed notebooks and its report as pages to read without a network."""
 
-import io
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
-import nbformat
-import papermill
-from papermill.exceptions import PapermillExecutionError
-from tqdm import tqdm
+import typer
 
 from stremn import paths
-from stremn.commands.site_pages import local_links, notebook_page, report_page
 from stremn.errors import InputError
-from stremn.files import replacing
-from stremn.run import NOTEBOOK, STAGES, notebook_of
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 TEXTS = ("README.md", "CONTRIBUTING.md")
 LIVE = ("notebooks/explore/memory.ipynb",)  # nothing without a kernel
@@ -24,7 +20,30 @@ INDEX = "searchindex.js"  # by which an earlier site is known
 CELL_LIMIT = 900  # seconds
 
 
-def site(profile: str, *, out: Path | None = None, execute: bool = True, root: Path | None = None) -> Path:
+def site(
+    profile: Annotated[str, typer.Option(help="Block of params.yaml whose results are shown.")] = "demo",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the site; without it data/site.")
+    ] = None,
+    execute: Annotated[
+        bool, typer.Option(help="Run the walkthroughs for their results (some minutes).")
+    ] = True,
+) -> None:
+    """Make pages of everything there is to read: walkthroughs, executed notebooks and report of a profile.
+
+    Linked, with a search, read from the folder by any browser without a network. An earlier site in the folder
+    is replaced when the new one is complete.
+
+    Example:
+
+    `stremn site --profile demo`
+    """
+    print(make_site(profile, out=out, execute=execute))
+
+
+def make_site(
+    profile: str, *, out: Path | None = None, execute: bool = True, root: Path | None = None
+) -> Path:
     """Build the site and return its first page.
 
     Args:
@@ -37,6 +56,10 @@ def site(profile: str, *, out: Path | None = None, execute: bool = True, root: P
         InputError: nothing of the profile has run; ``out`` holds something else; Sphinx is missing; a
             walkthrough or a page is broken. What was at ``out`` is then as before.
     """
+    from tempfile import TemporaryDirectory
+
+    from stremn.files import replacing
+
     root = (root or paths.find_root()).resolve()
     out = (root / "data" / "site" if out is None else out).resolve()
     _check(root, profile, out)
@@ -52,12 +75,20 @@ def site(profile: str, *, out: Path | None = None, execute: bool = True, root: P
 
 def executed(root: Path, profile: str) -> dict[str, Path]:
     """The executed notebooks of a profile by stage, in the stages' order."""
+    from stremn.run import NOTEBOOK, STAGES
+
     found = {stage: paths.output(root, profile, stage) / NOTEBOOK for stage in STAGES}
     return {stage: path for stage, path in found.items() if path.is_file()}
 
 
 def collect(root: Path, profile: str, pages: Path, *, execute: bool) -> None:
     """Copy all that becomes a page to the folder ``pages``, which must not exist, in the project's own layout."""
+    import nbformat
+    from tqdm import tqdm
+
+    from stremn.commands.site_pages import report_page
+    from stremn.run import notebook_of
+
     shutil.copytree(root / "docs" / "site", pages)
     for path in [*(root / name for name in TEXTS), *sorted(root.glob("results/*/README.md"))]:
         page = pages / path.relative_to(root)
@@ -81,6 +112,8 @@ def build(pages: Path, out: Path, words: dict[str, str]) -> None:
     Raises:
         InputError: Sphinx is missing, or warns: a link that leads nowhere, a formula that is not understood.
     """
+    import io
+
     try:
         import myst_nb  # noqa: F401
         from sphinx.application import Sphinx
@@ -119,6 +152,8 @@ def _check(root: Path, profile: str, out: Path) -> None:
 
 
 def _stages_sentence(root: Path, profile: str) -> str:
+    from stremn.run import STAGES
+
     left = [stage for stage in STAGES if stage not in executed(root, profile)]
     return f"Not run yet: {', '.join(left)}." if left else "All its stages have run."
 
@@ -130,8 +165,11 @@ def _walkthroughs(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _run(path: Path) -> nbformat.NotebookNode:
+def _run(path: Path) -> "NotebookNode":
     """The notebook with its results; InputError with its name if a cell fails."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
     try:
         return papermill.execute_notebook(
             *(path, None),
@@ -148,13 +186,20 @@ def _run(path: Path) -> nbformat.NotebookNode:
         ) from None
 
 
-def _save(book: nbformat.NotebookNode, path: Path) -> None:
+def _save(book: "NotebookNode", path: Path) -> None:
+    import nbformat
+
+    from stremn.commands.site_pages import notebook_page
+
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook_page(book), path)
 
 
 def _mend_links(root: Path, pages: Path) -> None:
     """Links to files that are no page become plain text; pictures that a page shows come along."""
+    import nbformat
+
+    from stremn.commands.site_pages import local_links
 
     def mended(text: str, folder: Path) -> str:
         def keep(target: str, picture: bool) -> bool:

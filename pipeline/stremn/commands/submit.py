@@ -1,11 +1,59 @@
 """``stremn submit``."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from tqdm import tqdm
+import typer
 
 from stremn.errors import InputError
-from stremn.evaluation.submission import checked_files, get_benchmark, pack, read_reference
+
+if TYPE_CHECKING:
+    from stremn.evaluation.submission import Expected
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def submit() -> None:
+    """Pack results for the servers of benchmarks, after a check of every file."""
+
+
+@app.command()
+def vos(
+    predictions: Annotated[
+        Path, typer.Option(metavar="DIR", help="Result folder: DIR/SEQUENCE/FRAME.png, palette PNGs.")
+    ],
+    benchmark: Annotated[
+        str, typer.Option(help="davis2017-test-dev, youtube-vos2018 or youtube-vos2019 (validation).")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.zip", help="The archive.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The benchmark's list: ImageSets/2017/test-dev.txt or meta.json, best where the dataset lies "
+            "around it; sequences, frames, sizes and object ids are compared with it.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an archive of that name.")] = False,
+) -> None:
+    """Make the archive that a benchmark's server takes, if every mask is as it must be.
+
+    The first thing that is wrong stops with one line, and nothing is written. The same masks always give
+    the same bytes. Of YouTube-VOS only the frames that are scored (6 frames a second) are packed.
+
+    Example:
+
+    `stremn submit vos --predictions results --benchmark youtube-vos2019 --out results.zip
+    --reference YouTubeVOS/valid/meta.json`
+    """
+    text, notes = submit_vos(
+        predictions, benchmark=benchmark, out=out, reference=reference, overwrite=overwrite
+    )
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
+    print(text)
 
 
 def submit_vos(
@@ -17,6 +65,10 @@ def submit_vos(
     overwrite: bool = False,
 ) -> tuple[str, list[str]]:
     """Check result folders and pack them; returns what to tell the user, and the warnings."""
+    from tqdm import tqdm
+
+    from stremn.evaluation.submission import checked_files, get_benchmark, pack, read_reference
+
     rule = get_benchmark(benchmark)
     if out.suffix.lower() != ".zip":
         raise InputError(f"expected a name that ends in .zip for the archive, found {out}")
@@ -49,8 +101,8 @@ def submit_vos(
     return f"{number} masks, {out.stat().st_size / 1e6:.1f} MB: {out}", notes
 
 
-def _total(wanted: dict | None) -> int | None:
+def _total(wanted: "dict[str, Expected] | None") -> int | None:
     """Frames to pack, where the reference tells."""
-    if wanted is None or any(one.frames is None for one in wanted.values()):
-        return None
-    return sum(len(one.frames) for one in wanted.values())
+    frames = [one.frames for one in (wanted or {}).values()]
+    known = [one for one in frames if one is not None]
+    return sum(map(len, known)) if known and len(known) == len(frames) else None

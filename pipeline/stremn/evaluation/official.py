@@ -1,7 +1,7 @@
 """Result files with the names and columns of the DAVIS 2017 evaluation tool."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from stremn.evaluation.vos import VOSScores
 from stremn.files import replacing
 
 Rows = Iterable[Sequence[object]]
+MakeRows = Callable[[VOSScores, SeenUnseen | None], Rows]
+SHOWN = 100  # objects in the table on screen
 
 
 def official_paths(folder: Path, subset: str = "val") -> tuple[Path, Path]:
@@ -55,9 +57,76 @@ def class_table(groups: SeenUnseen | None, digits: int) -> list[list[str]]:
     return [list(values), ["" if value is None else f"{value:.{digits}f}" for value in values.values()]]
 
 
+def csv_files(target: Path | None, per_frame: bool, *, known: bool) -> list[tuple[Path, MakeRows]]:
+    """Which CSV files are written, each with the function that makes its rows of scores and classes.
+
+    One file, or in a folder the official two; one more for the values of each frame.
+
+    Args:
+        target: a folder, or a name that ends in ``.csv``; None: no file.
+        per_frame: also the values of each frame.
+        known: the classes are known, so that one more file has G.
+    """
+    if target is None:
+        return []
+    if target.suffix.lower() == ".csv" and not target.is_dir():
+        files: list[tuple[Path, MakeRows]] = [(target, lambda scores, _: full_table(scores))]
+        digits, frames, classes = 9, target.stem + "-per-frame.csv", target.stem + "-youtube-vos.csv"
+        folder = target.parent
+    else:
+        overall, objects = official_paths(target)
+        files = [(overall, lambda scores, _: official_tables(scores)[0])]
+        files += [(objects, lambda scores, _: official_tables(scores)[1])]
+        digits, frames, classes = 3, "per-frame_results-val.csv", "youtube-vos_results-val.csv"
+        folder = target
+    if per_frame:
+        files.append((folder / frames, lambda scores, _: frame_table(scores)))
+    if known:
+        files.append((folder / classes, lambda _, groups: class_table(groups, digits)))
+    return files
+
+
 def write_tables(tables: Iterable[tuple[Path, Rows]]) -> None:
     """Write CSV files, all of them or, on an error, none; their folders must exist."""
     with ExitStack() as stack:
         for path, rows in tables:
             with stack.enter_context(replacing(path)).open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def text_table(scores: VOSScores, groups: SeenUnseen | None = None) -> str:
+    """The seven columns of every object, if they are not too many, and of the whole, as text.
+
+    groups: of YouTube-VOS, whose two groups and G follow, or one line that says why there is no G.
+    """
+    rows: list[tuple[str, Mapping[str, float]]] = []
+    rows += scores.objects.items() if len(scores.objects) <= SHOWN else []
+    rows.append((f"Global ({_count(len(scores.objects), 'object')})", scores.global_))
+    for name, group in (("Seen", groups.seen), ("Unseen", groups.unseen)) if groups else ():
+        if group:
+            label = f"{name} ({_count(len(group.objects), 'object')}, {_count(group.classes, 'class', 'es')})"
+            rows.append((label, group.row))
+    width = max(len(name) for name, _ in [*rows, ("Sequence", {})])
+    lines = [f"{'Sequence':<{width}}  " + "  ".join(f"{column:>8}" for column in COLUMNS)]
+    lines += [
+        f"{name:<{width}}  " + "  ".join(f"{row[column]:>{max(8, len(column))}.3f}" for column in COLUMNS)
+        for name, row in rows
+    ]
+    lines += [_overall(groups)] if groups else []
+    if scores.skipped:
+        lines.append(f"without a scored frame, counted nowhere: {', '.join(scores.skipped)}")
+    return "\n".join([f"protocol {scores.protocol}", *lines])
+
+
+def _count(number: int, what: str, more: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else more}"
+
+
+def _overall(groups: SeenUnseen) -> str:
+    """One line: G, or why it is not given."""
+    overall = groups.values()["G"]
+    if overall is None:
+        return f"G is not given: {groups.reason}"
+    return (
+        f"G {overall:.3f}: mean of J-Mean and F-Mean of the seen and the unseen, seen as in {groups.source}"
+    )

@@ -46,7 +46,7 @@ BENCHMARKS = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Expected:
     """What a benchmark wants of one sequence; None where the reference does not say.
 
     frames: file stems, sorted. size: (width, height). ids: the objects.
@@ -64,7 +64,7 @@ def get_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def read_reference(path: Path) -> dict[str, Wanted]:
+def read_reference(path: Path) -> dict[str, Expected]:
     """What is wanted of each sequence, from a YouTube-VOS ``meta.json`` or a DAVIS ImageSets file.
 
     Frames and sizes come from ``JPEGImages``, ids from the given masks in ``Annotations``, where the
@@ -78,19 +78,19 @@ def read_reference(path: Path) -> dict[str, Wanted]:
     return {name: _from_davis(root, name) for name in read_names(str(path))}
 
 
-def _from_meta(root: Path, name: str, objects: Objects) -> Wanted:
+def _from_meta(root: Path, name: str, objects: Objects) -> Expected:
     frames = sorted({frame for one in objects.values() for frame in one.frames})
     picture = root / "JPEGImages" / name / f"{frames[0]}.jpg"
-    return Wanted(tuple(frames), _size(picture) if picture.is_file() else None, frozenset(objects))
+    return Expected(tuple(frames), _size(picture) if picture.is_file() else None, frozenset(objects))
 
 
-def _from_davis(root: Path, name: str) -> Wanted:
+def _from_davis(root: Path, name: str) -> Expected:
     pictures = sorted((root / "JPEGImages" / "480p" / name).glob("*.jpg"))
     if not pictures:
-        return Wanted()
+        return Expected()
     mask = root / "Annotations" / "480p" / name / f"{pictures[0].stem}.png"
     ids = frozenset(range(1, int(read_stored_ids(mask).max(initial=0)) + 1)) if mask.is_file() else None
-    return Wanted(tuple(picture.stem for picture in pictures), _size(pictures[0]), ids)
+    return Expected(tuple(picture.stem for picture in pictures), _size(pictures[0]), ids)
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -102,7 +102,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def checked_files(
-    predictions: Path, benchmark: Benchmark, reference: Mapping[str, Wanted] | None = None
+    predictions: Path, benchmark: Benchmark, reference: Mapping[str, Expected] | None = None
 ) -> Iterator[tuple[str, Path]]:
     """(name in the archive, file) of everything that belongs into the archive, each checked before.
 
@@ -134,8 +134,8 @@ def pack(files: Iterator[tuple[str, Path]], out: Path, progress: Callable[[], ob
 
 
 def _sequences(
-    predictions: Path, benchmark: Benchmark, reference: Mapping[str, Wanted] | None
-) -> dict[str, Wanted]:
+    predictions: Path, benchmark: Benchmark, reference: Mapping[str, Expected] | None
+) -> dict[str, Expected]:
     present = folders_in(predictions)
     if not present:
         raise InputError(f"{predictions}: expected a folder for each sequence, found none")
@@ -150,7 +150,7 @@ def _sequences(
                 f"{predictions}: expected the {benchmark.sequences} sequences of {benchmark.name}, found "
                 f"{len(present)}; --reference says which are missing"
             )
-        return {name: Wanted() for name in present}
+        return {name: Expected() for name in present}
     for names, what in (
         (sorted(set(reference) - set(present)), "expected a folder for every sequence, missing"),
         (sorted(set(present) - set(reference)), f"expected sequences of {benchmark.name} only, found"),
@@ -161,7 +161,7 @@ def _sequences(
     return dict(sorted(reference.items()))
 
 
-def _frames(folder: Path, wanted: Wanted) -> list[Path]:
+def _frames(folder: Path, wanted: Expected) -> list[Path]:
     if wanted.frames is None:
         paths = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
         if not paths:
@@ -176,7 +176,7 @@ def _frames(folder: Path, wanted: Wanted) -> list[Path]:
     return [folder / f"{frame}.png" for frame in wanted.frames]
 
 
-def _check_file(path: Path, size: tuple[int, int], wanted: Wanted) -> None:
+def _check_file(path: Path, size: tuple[int, int], wanted: Expected) -> None:
     ids = read_stored_ids(path)
     with Image.open(path) as image:
         found, mode = image.format, image.mode
