@@ -16,12 +16,12 @@ import stremn
 from stremn.cli import main
 from stremn.data.clips import read_image, read_mask, write_mask
 from stremn.data.video import VideoWriter, open_frames
+from stremn.inference.open import default_size, working_size
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.run import STAGES
-from stremn.segmenting.segment_video import default_size, working_size
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 PREDICTOR = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
@@ -168,12 +168,12 @@ def test_results_are_replaced_only_on_demand(
 
 
 def test_size_is_the_checkpoints_and_never_above_the_frames(place: Path) -> None:
-    source = open_frames(place / "in")
+    size = open_frames(place / "in").size
     assert default_size({}) is None and default_size({"default_size": 96}) == 96
-    assert working_size(source, {}) == HEIGHT
-    assert working_size(source, {"default_size": 32}) == 32
-    assert working_size(source, {"default_size": 32}, 36) == 36
-    assert working_size(source, {}, 999) == HEIGHT
+    assert working_size({}, size) == HEIGHT
+    assert working_size({"default_size": 32}, size) == 32
+    assert working_size({"default_size": 32}, size, 36) == 36
+    assert working_size({}, size, 999) == HEIGHT
 
 
 def test_predict_writes_frames_and_a_strip(

@@ -22,6 +22,7 @@ from stremn.explore.session import Session
 from stremn.explore.tracefile import find_trace, open_trace, whole
 from stremn.explore.widget import Explorer, script
 from stremn.generate.procedural import ClipSettings, make_clip
+from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
 from stremn.memory import MemoryState, Trace, TraceStep, make_policy
 from stremn.models.checkpoints import save_model
@@ -79,7 +80,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("size", [None, 32])
 def test_a_run_is_the_stream(network: STReMN, clip: Any, rule: str, size: int | None) -> None:
     run = session(network, clip, rule, size=size).run()
-    stream = Stream(network, make_policy(rule, slots=3, every=3), META, size=size)
+    stream = Stream(network, make_policy(rule, slots=3, every=3), META, StreamSettings(size=size))
     given = first_seen(clip[1])
     assert sorted(given) == [0, 4]
     for t, frame in enumerate(clip[0]):

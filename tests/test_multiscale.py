@@ -16,6 +16,7 @@ from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import SCALES, multiscale_rollout
 from stremn.inference.multiscale_stream import MultiScaleStream
 from stremn.inference.postprocess import FarParts, postprocess, postprocess_folder
+from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.inference.stream import Stream
 from stremn.memory import Trace, make_policy
 from stremn.models.checkpoints import save_model
@@ -185,8 +186,8 @@ def test_one_scale_equals_the_rollout(rule: str, keys: str) -> None:
 def test_one_scale_equals_the_stream(size: int | None) -> None:
     images, masks = clip()
     policy = make_policy("learned", slots=3)
-    plain = Stream(network(), policy, {}, size=size)
-    several = MultiScaleStream(network(), policy, {}, size=size, scales=(1.0,), flip=False)
+    plain = Stream(network(), policy, {}, StreamSettings(size=size))
+    several = MultiScaleStream(network(), policy, {}, StreamSettings(size=size))
     for t in range(7):
         given = {0: masks[0, 0], 3: torch.where(masks[0, 3] == 2, 9, 0), 5: masks[0, 5] % 2}.get(t)
         frame = (images[0, t].permute(1, 2, 0) * 255).byte().numpy()
@@ -273,7 +274,9 @@ def test_multi_scale_refuses_what_it_cannot_do(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="scales above 0"):
             multiscale_rollout(network(), images, masks, 2, make_policy("learned"), scales=scales)
     with pytest.raises(InputError, match="one scale"):
-        MultiScaleStream(network(), make_policy("learned"), {}).save(tmp_path / "stream")
+        MultiScaleStream(network(), make_policy("learned"), {}, StreamSettings(**MULTI_SCALE)).save(
+            tmp_path / "stream"
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -22,7 +22,7 @@ from stremn.data.clips import read_mask, write_mask
 from stremn.data.video import Frames, VideoWriter, open_frames
 from stremn.errors import InputError
 from stremn.figures.overlays import cut_out, matte
-from stremn.inference.open import open_stream
+from stremn.inference.open import default_size, open_stream
 from stremn.inference.precision import MixedPrecision, choose_precision
 from stremn.inference.stream import resume_stream
 from stremn.memory import Trace
@@ -34,7 +34,6 @@ from stremn.segmenting.excerpt import Camera, Excerpt
 from stremn.segmenting.given import mask_files, read_given, removals
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.renditions import RENDITIONS, chosen
-from stremn.segmenting.segment_video import default_size
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 HEIGHT, WIDTH, LENGTH = 40, 50, 8

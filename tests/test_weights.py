@@ -14,8 +14,8 @@ from stremn.data.clips import Clip
 from stremn.data.datasets import open_clips
 from stremn.evaluation.region import region_similarity
 from stremn.generate.procedural import ClipSettings, make_clip
+from stremn.inference.open import default_size
 from stremn.models.checkpoints import load_model, read_meta, shipped_checkpoint, to_bytes
-from stremn.segmenting.segment_video import default_size
 
 
 def followed(clip: Clip, size: int | None = None) -> tuple[float, float]:

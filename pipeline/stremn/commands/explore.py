@@ -45,7 +45,7 @@ def explore(
 
     rule_for(SYSTEMS["stremn"], policy, slots=slots)
     settings: dict[str, Any] = {n: None if p is None else str(p.resolve()) for n, p in paths.items()}
-    settings |= {"trace": trace, "rule": policy, "slots": slots, "size": size, "device": choose(device)}
+    settings |= {"trace": trace, "policy": policy, "slots": slots, "size": size, "device": choose(device)}
 
     from stremn.explore.page import serve
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from stremn.data.clips import Pixels, without_void
+from stremn.device import choose
 from stremn.errors import InputError
 from stremn.explore import changes, edits
 from stremn.explore.engine import Engine
@@ -26,12 +27,10 @@ from stremn.explore.inside import Inside
 from stremn.explore.masks import first_seen
 from stremn.explore.pictures import Pictures, pictures
 from stremn.explore.runs import Run, about, protected, region
-from stremn.inference.open import needs_update_keys, open_stream
+from stremn.inference.open import needs_update_keys, open_system, working_size
+from stremn.inference.settings import StreamSettings
 from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy
 from stremn.models.vos import VOSNetwork
-from stremn.segmenting.segment_video import default_size
-
-LOOKED_AT = 240  # pixels of the shorter side where a checkpoint does not say
 
 
 class Session:
@@ -88,26 +87,32 @@ class Session:
         mask: Pixels | None = None,
         *,
         truth: Sequence[Pixels] | Pixels | None = None,
-        system: str = "stremn",
-        checkpoint: Path | str | None = None,
-        rule: str | None = None,
-        slots: int = 6,
-        every: int = 5,
-        size: int | None = None,
-        device: str = "cpu",
-        seed: int = 0,
+        settings: StreamSettings | None = None,
+        **fields: Any,
     ) -> "Session":
-        """A session by names; see ``stremn.open_stream``. ``mask``: ids (H, W) of the first frame.
+        """A session by names.
 
-        In the mask 255 beside other ids is void and becomes background.
+        Args:
+            video, truth: see the class.
+            mask: ids (H, W) of the first frame; 255 beside other ids is void and becomes background.
+            settings, fields: see ``stremn.open_stream``; size None: the checkpoint's, at most the frames' own.
+
+        Raises:
+            InputError: see ``open_stream``; several views of a frame, or a precision other than float32.
         """
+        settings = StreamSettings.parse({**dict(settings or {}), **fields}, "explorer")
+        if settings.several_views or settings.precision != "float32":
+            raise InputError(
+                "expected one scale, no flip and float32 to look inside, found others: leave them out"
+            )
         shown = pictures(video)
-        stream = open_stream(system, checkpoint, rule, slots, device, every=every, seed=seed)
-        side = min(size or default_size(stream.meta) or LOOKED_AT, *shown.size)
+        network, policy, meta = open_system(settings)
+        device = choose(settings.device)
+        network.to(device).eval()
         given = None if mask is None else {0: without_void(np.asarray(mask))}
         return cls(
-            stream.network, shown, stream.policy, given=given, truth=truth, meta=stream.meta, size=side,
-            device=device, seed=seed,
+            network, shown, policy, given=given, truth=truth, meta=meta,
+            size=working_size(meta, shown.size, settings.size), device=device, seed=settings.seed,
         )  # fmt: skip
 
     @property

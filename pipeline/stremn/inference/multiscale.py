@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stremn.errors import InputError
+from stremn.inference.settings import SCALES
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.vos import Query, VOSNetwork
 from stremn.ops.aggregation import aggregation_logits
@@ -30,8 +31,6 @@ from stremn.tasks.vos import (
     segment,
     to_memorise,
 )
-
-SCALES = (1.0, 1.15, 1.3, 1.5)
 
 
 class ScalePass:

@@ -3,7 +3,6 @@
 Letters: O objects, H W pixels.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stremn.errors import InputError
-from stremn.inference.multiscale import SCALES, Passes
+from stremn.inference.multiscale import Passes
+from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
 from stremn.memory import FeatureState, MemoryState, Policy
 
@@ -22,8 +22,8 @@ class MultiScaleStream(Stream):
     """A video in progress, seen at several scales. The interface of ``Stream``, except that it cannot be saved.
 
     Args:
-        network, policy, meta, device, size, trace, seed, precision: see ``Stream``; scale 1 is the frame at ``size``.
-        scales, flip: see ``Passes``.
+        network, policy, meta: see ``Stream``.
+        settings: as there, and ``scales`` and ``flip``, see ``Passes``; scale 1 is the frame at ``size``.
     """
 
     can_save = False
@@ -33,19 +33,10 @@ class MultiScaleStream(Stream):
         network: nn.Module,
         policy: Policy,
         meta: dict[str, Any],
-        *,
-        scales: Sequence[float] = SCALES,
-        flip: bool = True,
-        device: str = "cpu",
-        size: int | None = None,
-        trace: bool = True,
-        seed: int = 0,
-        precision: str = "float32",
+        settings: StreamSettings | None = None,
     ) -> None:
-        super().__init__(
-            network, policy, meta, device=device, size=size, trace=trace, seed=seed, precision=precision
-        )
-        self.passes = Passes(self._net, policy, scales, flip, self.trace)
+        super().__init__(network, policy, meta, settings)
+        self.passes = Passes(self._net, policy, self.settings.scales, self.settings.flip, self.trace)
 
     @property
     def memory(self) -> MemoryState | FeatureState:

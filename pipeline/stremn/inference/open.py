@@ -1,19 +1,23 @@
-"""``stremn.open_stream``: a system, its weights and a rule by name."""
+"""``stremn.open_stream``: a system, its weights and a memory rule by name."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stremn.errors import InputError
 from stremn.inference.multiscale_stream import MultiScaleStream
+from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
-from stremn.memory import POLICIES
+from stremn.memory import POLICIES, Policy
 from stremn.models.checkpoints import shipped_checkpoint
 from stremn.models.official import load_network
 from stremn.models.registry import SYSTEMS
 from stremn.tasks.rules import rule_for
+
+OF_POLICY = {"slots", "every", "protect_first", "protect_previous", "per_object", "fusion"}
+
+
+SHORTER_SIDE = 240  # pixels, where a checkpoint does not say what it was trained at
+RELEASED_SIDE = 480  # of the released weights of STM and STCN: DAVIS at 480p
 
 
 def needs_update_keys() -> set[str]:
@@ -21,68 +25,72 @@ def needs_update_keys() -> set[str]:
     return {name for name, entry in POLICIES.items() if entry.update_keys}
 
 
-def open_stream(
-    system: str = "stremn",
-    checkpoint: str | Path | None = None,
-    policy: str | None = None,
-    slots: int = 6,
-    device: str = "cpu",
-    *,
-    every: int = 5,
-    protect_first: bool | None = None,
-    protect_previous: bool = False,
-    per_object: bool = False,
-    fusion: str = "network",
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    size: int | None = None,
-    trace: bool = True,
-    seed: int = 0,
-    precision: str = "float32",
-) -> Stream:
-    """Start segmenting a video.
-
-    Args:
-        system: entry of ``models.registry.SYSTEMS``.
-        checkpoint: weights, ours or the officially released file of ``stm`` or ``stcn``; None: the small
-            checkpoint that comes with the package.
-        policy: entry of ``memory.POLICIES``; None: the system's own rule.
-        slots: K, where the rule has a fixed number.
-        device: ``cpu``, ``cuda``, …
-        every: period of the rule ``every_n`` and of the rules on single features, in frames.
-        protect_first, protect_previous, per_object: see ``memory.Policy``; protect_first None: the
-            rule's own.
-        fusion: see ``memory.Policy``; ``none`` leaves a network's fusion module out.
-        scales, flip: passes at other sizes and mirrored ones, averaged (STReMN-MS); see
-            ``inference.multiscale``. ``inference.multiscale.SCALES`` with ``flip`` is the paper's setting.
-        size: shorter side in pixels at which frames are looked at; None: as they come.
-        trace: record what happens in the memory.
-        seed: of the random rules.
-        precision: of the convolutions: ``float32``, ``bfloat16``, ``float16`` (CUDA), or ``auto``, the best
-            that the device has. Memory and read are in float32.
+def policy_of(settings: StreamSettings) -> Policy:
+    """The memory rule that settings name.
 
     Raises:
-        InputError: an unknown name, a checkpoint of another system, a device that is not there.
+        InputError: an unknown system or rule, or one that the system cannot use.
     """
-    if system not in SYSTEMS:
-        raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {system!r}: choose one")
-    rule = rule_for(
-        SYSTEMS[system],
-        policy,
-        slots=slots,
-        every=every,
-        protect_first=protect_first,
-        protect_previous=protect_previous,
-        per_object=per_object,
-        fusion=fusion,
-    )
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"expected a CUDA device for device={device!r}, found none; use device='cpu'")
-    path = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
-    network, meta = load_network(path, system)
-    settings: dict[str, Any] = {
-        "device": device, "size": size, "trace": trace, "seed": seed, "precision": precision
-    }  # fmt: skip
-    if tuple(scales) == (1.0,) and not flip:
-        return Stream(network, rule, meta, **settings)
-    return MultiScaleStream(network, rule, meta, scales=scales, flip=flip, **settings)
+    if settings.system not in SYSTEMS:
+        raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {settings.system!r}: choose one")
+    return rule_for(SYSTEMS[settings.system], settings.policy, **settings.model_dump(include=OF_POLICY))
+
+
+def weights_of(settings: StreamSettings) -> Path:
+    """The file of weights that settings name. Raises InputError where none comes with the package."""
+    return settings.checkpoint or shipped_checkpoint(settings.system)
+
+
+def open_system(settings: StreamSettings) -> tuple[Any, Policy, dict[str, Any]]:
+    """The network that settings name, its memory rule, and the description in its checkpoint.
+
+    Raises:
+        InputError: see ``policy_of``; a checkpoint of another system.
+    """
+    policy = policy_of(settings)
+    network, meta = load_network(weights_of(settings), settings.system)
+    return network, policy, meta
+
+
+def open_stream(settings: StreamSettings | None = None, **fields: Any) -> Stream:
+    """Start segmenting a video.
+
+    >>> import stremn
+    >>> stream = stremn.open_stream(policy="learned", slots=6)
+
+    Args:
+        settings: a whole value of settings; None: the defaults.
+        fields: of ``inference.settings.StreamSettings``, where each is explained; they replace those of
+            ``settings``.
+
+    Raises:
+        InputError: an unknown field or name, a checkpoint of another system, a device that is not there.
+    """
+    settings = StreamSettings.parse({**dict(settings or {}), **fields}, "open_stream")
+    return make_stream(*open_system(settings), settings)
+
+
+def make_stream(network: Any, policy: Policy, meta: dict[str, Any], settings: StreamSettings) -> Stream:
+    """A stream at one scale or, where the settings have several views, at several."""
+    kind = MultiScaleStream if settings.several_views else Stream
+    return kind(network, policy, meta, settings)
+
+
+def default_size(meta: dict[str, Any]) -> int | None:
+    """The shorter side in pixels that a checkpoint was trained at, None where it does not say."""
+    trained = meta.get("trained")
+    if isinstance(trained, dict) and "official" in trained:
+        return RELEASED_SIDE
+    size = meta.get("default_size")
+    return None if size is None else int(size)
+
+
+def working_size(meta: dict[str, Any], frame_size: tuple[int, int], wanted: int | None = None) -> int:
+    """The shorter side in pixels at which to process frames, never above the frames' own.
+
+    Args:
+        meta: of the checkpoint, for its default.
+        frame_size: (H, W) of the frames.
+        wanted: what the user asks for; None: the checkpoint's default, else 240.
+    """
+    return min(wanted or default_size(meta) or SHORTER_SIDE, *frame_size)

@@ -16,9 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stremn.device import choose
 from stremn.errors import InputError
 from stremn.files import replacing
 from stremn.inference.precision import choose_precision, with_precision
+from stremn.inference.settings import StreamSettings
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.checkpoints import described_network, load_weights
 from stremn.ops.aggregation import aggregation_logits
@@ -35,11 +37,8 @@ class Stream:
         network: a VOS system in evaluation mode.
         policy: the memory's update rule.
         meta: ``{"system", "fields", …}`` of the network, kept in saved streams.
-        device: where to compute.
-        size: shorter side in pixels at which frames are looked at; None: as they come.
-        trace: record what happens in the memory.
-        seed: of the random rules (C and D).
-        precision: of the convolutions, see ``inference.precision.choose_precision``.
+        settings: ``size``, ``trace``, ``seed``, ``precision`` and ``device`` are used here: what comes before
+            them has become network and policy. None: the defaults.
     """
 
     can_save = True
@@ -49,24 +48,21 @@ class Stream:
         network: nn.Module,
         policy: Policy,
         meta: dict[str, Any],
-        *,
-        device: str = "cpu",
-        size: int | None = None,
-        trace: bool = True,
-        seed: int = 0,
-        precision: str = "float32",
+        settings: StreamSettings | None = None,
     ) -> None:
-        self.network: Any = network.to(device).eval()
-        self.precision = choose_precision(precision, device)
-        self._net = with_precision(self.network, self.precision, device)
-        self.policy, self.meta, self.device, self.size = policy, meta, device, size
-        self.trace = Trace() if trace else None
+        settings = settings or StreamSettings()
+        self.settings, self.device = settings, choose(settings.device)
+        self.network: Any = network.to(self.device).eval()
+        self.precision = choose_precision(settings.precision, self.device)
+        self._net = with_precision(self.network, self.precision, self.device)
+        self.policy, self.meta = policy, meta
+        self.trace = Trace() if settings.trace else None
         self.object_ids: list[int] = []
         self.removed: set[int] = set()
         self.frame = 0
         self._frame_size: tuple[int, int] | None = None
         self._memory = make_memory(policy)
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self._generator = torch.Generator(self.device).manual_seed(settings.seed)
 
     @property
     def memory(self) -> MemoryState | FeatureState:
@@ -183,9 +179,10 @@ class Stream:
 
     def _resized(self, maps: Tensor, mode: str) -> Tensor:
         height, width = maps.shape[-2:]
-        if self.size is None or min(height, width) == self.size:
+        side = self.settings.size
+        if side is None or min(height, width) == side:
             return maps
-        scale = self.size / min(height, width)
+        scale = side / min(height, width)
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         options = {} if mode == "area" else {"align_corners": False, "antialias": True}
         return F.interpolate(maps, size=size, mode=mode, **options)
@@ -200,7 +197,7 @@ class Stream:
         about = {
             "meta": self.meta,
             "policy": asdict(self.policy),
-            "size": self.size,
+            "size": self.settings.size,
             "precision": self.precision,
             "object_ids": self.object_ids,
             "removed": sorted(self.removed),
@@ -237,14 +234,14 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     meta = about["meta"]
     network = described_network(meta)
     load_weights(network, _under(tensors, NETWORK), str(path))
-    settings = {"size": about["size"], "precision": about.get("precision", "float32")}
-    stream = Stream(network, Policy(**about["policy"]), meta, device=device, **settings)
+    settings = StreamSettings(size=about["size"], precision=about.get("precision", "float32"), device=device)
+    stream = Stream(network, Policy(**about["policy"]), meta, settings)
     steps = json.loads(tensors[TRACE].numpy().tobytes()) if TRACE in tensors else about.get("trace")
     stream.trace = None if steps is None else Trace.from_dict(steps, str(path))
     stream.object_ids, stream.frame = about["object_ids"], about["frame"]
     stream.removed = set(about.get("removed", ()))
     stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
-    memory = {k: v.to(device) for k, v in _under(tensors, MEMORY).items()}
+    memory = {k: v.to(stream.device) for k, v in _under(tensors, MEMORY).items()}
     size = (about["memory_size"][0], about["memory_size"][1])
     stream._memory = make_memory(stream.policy, memory, size)
     stream._generator.set_state(tensors[RANDOM])

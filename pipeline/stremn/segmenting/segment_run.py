@@ -91,7 +91,7 @@ class SegmentRun:
             out,
             finished,
             self.done - before,
-            self.stream.size,
+            self.stream.settings.size,
             ctrl_c.asked,
             () if ctrl_c.asked or not finished else self._late(),
         )
@@ -147,7 +147,7 @@ class SegmentRun:
             "frames": self.done,
             "height": height,
             "width": width,
-            "size": stream.size,
+            "size": stream.settings.size,
             "system": stream.meta["system"],
             "policy": stream.policy.name,
             "slots": stream.policy.slots,

@@ -5,43 +5,19 @@ H W pixels.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from stremn.data.video import Frames, open_frames
 from stremn.device import choose
 from stremn.errors import InputError
-from stremn.inference.multiscale import SCALES
-from stremn.inference.open import open_stream
+from stremn.inference.open import make_stream, open_system, weights_of, working_size
+from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.inference.stream import Stream
-from stremn.models.checkpoints import shipped_checkpoint
 from stremn.segmenting.excerpt import Excerpt
 from stremn.segmenting.given import Given, MaskFiles, read_given
 from stremn.segmenting.outputs import check_output
 from stremn.segmenting.renditions import DEFAULT, chosen
 from stremn.segmenting.segment_run import RESULTS, Segmented, SegmentRun, seen_again
 from stremn.segmenting.stopped import PROGRESS, Job, open_stopped
-
-SHORTER_SIDE = 240  # pixels, where a checkpoint does not say what it was made for
-RELEASED_SIDE = 480  # of the released weights of STM and STCN: DAVIS at 480p
-
-
-def default_size(meta: dict[str, Any]) -> int | None:
-    """The shorter side in pixels that a checkpoint was made for, None where it does not say."""
-    trained = meta.get("trained")
-    if isinstance(trained, dict) and "official" in trained:
-        return RELEASED_SIDE
-    size = meta.get("default_size")
-    return None if size is None else int(size)
-
-
-def working_size(frames: Frames, meta: dict[str, Any], wanted: int | None = None) -> int:
-    """The shorter side in pixels to look at frames with, never above the frames' own.
-
-    Args:
-        meta: of the checkpoint, for its default.
-        wanted: what the user asks for; None: the checkpoint's default, else 240.
-    """
-    return min(wanted or default_size(meta) or SHORTER_SIDE, *frames.size)
 
 
 def segment_video(
@@ -111,12 +87,13 @@ def segment_video(
             "--overwrite to replace it"
         )
     check_output(out, RESULTS, overwrite=overwrite)
-    weights = shipped_checkpoint(system) if checkpoint is None else Path(checkpoint)
-    scales: dict[str, Any] = {"scales": SCALES, "flip": True} if multi_scale else {}
-    stream = open_stream(
-        system, weights, policy, slots, where, every=every, precision=precision, **scales
+    settings = StreamSettings(
+        system=system, checkpoint=None if checkpoint is None else Path(checkpoint), policy=policy, slots=slots, every=every, size=size,
+        precision=precision, device=where, **(MULTI_SCALE if multi_scale else {}),
     )  # fmt: skip
-    stream.size = working_size(frames, stream.meta, size)
+    network, rule, meta = open_system(settings)
+    settings = settings.model_copy(update={"size": working_size(meta, frames.size, size)})
+    stream = make_stream(network, rule, meta, settings)
     if stop_after is not None and not (stream.can_save and seen_again(frames)):
         raise InputError(
             "expected a video file or folder, seen at one scale, to stop and resume; "
@@ -124,7 +101,7 @@ def segment_video(
         )
     job = Job(
         str(frames.path.resolve()),
-        str(weights.resolve()),
+        str(weights_of(settings).resolve()),
         frames.start,
         frames.stop,
         kinds,

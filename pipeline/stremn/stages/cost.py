@@ -14,6 +14,7 @@ from stremn import paths
 from stremn.data import prepared
 from stremn.figures.cost_figures import cost_figure, step_time_figure
 from stremn.inference.cost import Cost, measure
+from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
@@ -64,7 +65,7 @@ def _stream(p: Parameters, rule: str, data: Path, checkpoint: Path) -> Cost:
     clips = prepared.clips(data / "vos" / p.split)
     network, meta = load_model(checkpoint)
     policy = rule_for(network, rule, slots=p.slots, every=p.every)
-    stream = Stream(network, policy, meta, device=p.device, size=p.side, trace=False)
+    stream = Stream(network, policy, meta, StreamSettings(device=p.device, size=p.side, trace=False))
     return measure(stream, clips[0].frames, clips[0].masks[0], max(p.lengths))
 
 

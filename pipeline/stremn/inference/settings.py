@@ -1,0 +1,59 @@
+"""Everything that can be set of a stream, as one frozen value. No PyTorch: the command line checks it early."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict
+
+from stremn.settings import Settings
+
+SCALES = (1.0, 1.15, 1.3, 1.5)
+"""Scales of STReMN-MS (STReMN Table 3), used with ``flip``."""
+MULTI_SCALE: dict[str, Any] = {"scales": SCALES, "flip": True}
+"""The fields of STReMN-MS: ``open_stream(**MULTI_SCALE)``."""
+
+
+class StreamSettings(Settings):
+    """System, weights, memory rule and the way frames are processed."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    system: str = "stremn"
+    """Entry of ``models.registry.SYSTEMS``: ``stremn``, ``stm`` or ``stcn``."""
+    checkpoint: Path | None = None
+    """Weights: ours, or the officially released file of ``stm`` or ``stcn``; None: the small checkpoint that
+    comes with the package."""
+    policy: str | None = None
+    """Memory rule, an entry of ``memory.POLICIES``; None: the system's own."""
+    slots: int = 6
+    """K, where the rule has a fixed number."""
+    every: int = 5
+    """Period in frames of the rule ``every_n`` and of the rules on single features."""
+    protect_first: bool | None = None
+    """Never evict the first frame's template; None: as the rule does."""
+    protect_previous: bool = False
+    """Never evict the previous frame's template."""
+    per_object: bool = False
+    """Each object decides for itself which template is evicted, see ``memory.Policy``."""
+    fusion: str = "network"
+    """How the slots' reads become one, see ``memory.Policy``; ``none`` leaves a network's module out."""
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes at which each frame is processed, relative to ``size``; the results are averaged."""
+    flip: bool = False
+    """Process each frame mirrored, too."""
+    size: int | None = None
+    """Shorter side in pixels at which frames are processed; None: native size."""
+    trace: bool = True
+    """Record what happens in the memory."""
+    seed: int = 0
+    """Of the random rules."""
+    precision: str = "float32"
+    """Of the convolutions: ``float32``, ``bfloat16``, ``float16`` (CUDA), or ``auto``, the best that the device
+    has. Memory and read are in float32."""
+    device: str = "cpu"
+    """Where to compute: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …"""
+
+    @property
+    def several_views(self) -> bool:
+        """Whether a frame is processed more than once."""
+        return self.flip or self.scales != (1.0,)
