@@ -88,7 +88,8 @@ def segment_video(
         )
     check_output(out, RESULTS, overwrite=overwrite)
     settings = StreamSettings(
-        system=system, checkpoint=None if checkpoint is None else Path(checkpoint), policy=policy, slots=slots, every=every, size=size,
+        system=system, checkpoint=None if checkpoint is None else Path(checkpoint),
+        policy=policy, slots=slots, every=every, size=size,
         precision=precision, device=where, **(MULTI_SCALE if multi_scale else {}),
     )  # fmt: skip
     network, rule, meta = open_system(settings)
