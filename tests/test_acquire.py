@@ -15,21 +15,20 @@ from typing import Any
 import pytest
 import requests
 import urllib3
+from rich.progress import Progress, TaskID
 
 from loopback import Site, serve
+from stremn.acquire import download as downloading
 from stremn.acquire import get as getting
 from stremn.acquire.catalogue import Entry
-from stremn.acquire.checksum import verify
-from stremn.acquire.download import Habits, Wanted, fetch
+from stremn.acquire.checks import check_file
+from stremn.acquire.download import Download, Stopped, fetch
 from stremn.acquire.get import get
-from stremn.acquire.network import words
-from stremn.acquire.places import Places
-from stremn.acquire.progress import Meter, Stopped
+from stremn.acquire.installed import Places, find_installed, state
 from stremn.acquire.sources import fetch_drive
 from stremn.acquire.unpack import unpack
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
 
-QUICK = Habits(tries=3, pause=0.01, longest=0.05, timeout=5)
 BODY = random.Random(0).randbytes(700_001)
 PAGE = b"<!DOCTYPE html>\n<html><title>Quota exceeded</title></html>"
 
@@ -38,6 +37,12 @@ PAGE = b"<!DOCTYPE html>\n<html><title>Quota exceeded</title></html>"
 def server() -> Iterator[Site]:
     with serve() as site:
         yield site
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TRIES": 3, "PAUSE": 0.01, "LONGEST_PAUSE": 0.05, "TIMEOUT": 5}.items():
+        monkeypatch.setattr(downloading, name, value)
 
 
 @pytest.fixture
@@ -53,13 +58,12 @@ def sha(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def wanted(site: Site, tmp_path: Path, name: str = "x.bin", **known: Any) -> Wanted:
-    checksums = known.pop("checksums", {})
-    return Wanted(name, f"{site.url}/{name}", tmp_path / name, known.pop("size", None), checksums)
+def download(site: Site, tmp_path: Path, name: str = "x.bin", **known: Any) -> Download:
+    return Download(name, f"{site.url}/{name}", tmp_path / name, **known)
 
 
-def load(want: Wanted, meter: Meter | None = None, habits: Habits = QUICK) -> str:
-    return fetch(want, meter or Meter(show=False), threading.Event(), habits)
+def load(want: Download, progress: Progress | None = None) -> str:
+    return fetch(want, progress or Progress(disable=True), threading.Event())
 
 
 def nothing_left(folder: Path) -> bool:
@@ -71,18 +75,18 @@ def nothing_left(folder: Path) -> bool:
 
 def test_a_cut_download_goes_on_and_fetches_each_byte_once(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, cuts=[200_000, 450_000])
-    want, meter = wanted(site, tmp_path), Meter(show=False)
-    assert load(want, meter) == sha(BODY)
+    want, progress = download(site, tmp_path), Progress(disable=True)
+    assert load(want, progress) == sha(BODY)
     assert want.path.read_bytes() == BODY
     assert site.asked["x.bin"] == ["", "bytes=200000-", "bytes=450000-"]
     assert site.if_range["x.bin"] == ["", '"one"', '"one"']
-    assert site.sent["x.bin"] == meter.bytes == len(BODY)
+    assert site.sent["x.bin"] == progress.tasks[0].completed == progress.tasks[0].total == len(BODY)
     assert [p.name for p in tmp_path.iterdir()] == ["x.bin"]
 
 
 def test_a_later_run_goes_on_where_the_last_one_gave_up(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, cuts=[300_000] * 3)
-    want = wanted(site, tmp_path)
+    want = download(site, tmp_path)
     with pytest.raises(InputError, match=r"300000 of 700001 bytes|failed connection"):
         load(want)
     assert want.part.stat().st_size == 300_000 and not want.path.exists()
@@ -94,7 +98,7 @@ def test_a_later_run_goes_on_where_the_last_one_gave_up(site: Site, tmp_path: Pa
 
 def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, cuts=[300_000], ranges=False)
-    want = wanted(site, tmp_path)
+    want = download(site, tmp_path)
     assert load(want) == sha(BODY) and want.path.read_bytes() == BODY
     assert site.sent["x.bin"] == 300_000 + len(BODY)
 
@@ -103,7 +107,7 @@ def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> Non
 def test_a_file_that_changed_meanwhile_is_not_pieced_together(site: Site, tmp_path: Path, how: Any) -> None:
     other = BODY[::-1]
     site.put("x.bin", BODY, cuts=[300_000] * 3)
-    want = wanted(site, tmp_path)
+    want = download(site, tmp_path)
     with pytest.raises(InputError):
         load(want)
     site.put("x.bin", other, **how)
@@ -112,23 +116,23 @@ def test_a_file_that_changed_meanwhile_is_not_pieced_together(site: Site, tmp_pa
 
 def test_a_weak_etag_is_not_sent_back(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, cuts=[300_000], etag='W/"one"')
-    assert load(wanted(site, tmp_path)) == sha(BODY)
+    assert load(download(site, tmp_path)) == sha(BODY)
     assert site.if_range["x.bin"] == ["", ""]  # RFC 9110, 13.1.5: a weak ETag may not stand there
 
 
 def test_a_partial_file_of_another_address_is_not_used(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, cuts=[300_000] * 3)
-    want = wanted(site, tmp_path)
+    want = download(site, tmp_path)
     with pytest.raises(InputError):
         load(want)
     site.put("y.bin", BODY[::-1])
-    moved = Wanted("x.bin", f"{site.url}/y.bin", want.path, None, {})
+    moved = Download("x.bin", f"{site.url}/y.bin", want.path)
     assert load(moved) == sha(BODY[::-1]) and site.sent["y.bin"] == len(BODY)
 
 
 def test_a_spoilt_partial_file_is_fetched_anew(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, cuts=[300_000] * 3)
-    want = wanted(site, tmp_path, checksums={"sha256": sha(BODY)})
+    want = download(site, tmp_path, checksums={"sha256": sha(BODY)})
     with pytest.raises(InputError):
         load(want)
     want.part.write_bytes(bytes(300_000))
@@ -138,20 +142,20 @@ def test_a_spoilt_partial_file_is_fetched_anew(site: Site, tmp_path: Path) -> No
 @pytest.mark.parametrize("statuses", [[503], [503, 429]])
 def test_a_server_that_recovers_is_asked_again(site: Site, tmp_path: Path, statuses: list[int]) -> None:
     site.put("x.bin", BODY, statuses=list(statuses))
-    assert load(wanted(site, tmp_path)) == sha(BODY)
+    assert load(download(site, tmp_path)) == sha(BODY)
     assert len(site.asked["x.bin"]) == len(statuses) + 1
 
 
 def test_a_server_that_stays_away_is_given_up(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY, statuses=[503] * 9)
     with pytest.raises(InputError, match=r"503 .*3 times"):
-        load(wanted(site, tmp_path))
-    assert len(site.asked["x.bin"]) == QUICK.tries and nothing_left(tmp_path)
+        load(download(site, tmp_path))
+    assert len(site.asked["x.bin"]) == 3 and nothing_left(tmp_path)
 
 
 def test_a_missing_file_is_told_at_once(site: Site, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found the answer 404"):
-        load(wanted(site, tmp_path))
+        load(download(site, tmp_path))
     assert len(site.asked["x.bin"]) == 1 and nothing_left(tmp_path)
 
 
@@ -180,16 +184,16 @@ def test_what_is_not_the_file_is_refused(
 ) -> None:
     site.put(name, body, **how)
     with pytest.raises(InputError, match=message) as error:
-        load(wanted(site, tmp_path, name, **known))
+        load(download(site, tmp_path, name, **known))
     assert not (tmp_path / name).exists()
     assert "\n" not in str(error.value)
 
 
 def test_the_first_digits_of_a_checksum_are_compared(site: Site, tmp_path: Path) -> None:
     site.put("x.bin", BODY)
-    assert load(wanted(site, tmp_path, checksums={"sha256": sha(BODY)[:8]}))
+    assert load(download(site, tmp_path, checksums={"sha256": sha(BODY)[:8]}))
     with pytest.raises(InputError):
-        load(Wanted("z.bin", f"{site.url}/x.bin", tmp_path / "z.bin", None, {"sha256": "00000000"}))
+        load(Download("z.bin", f"{site.url}/x.bin", tmp_path / "z.bin", checksums={"sha256": "00000000"}))
 
 
 def test_a_full_disk_is_told_before_the_first_byte(
@@ -198,24 +202,23 @@ def test_a_full_disk_is_told_before_the_first_byte(
     site.put("x.bin", BODY)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("U", (), {"free": 1000})())
     with pytest.raises(InputError, match="expected room for"):
-        load(wanted(site, tmp_path))
+        load(download(site, tmp_path))
     assert nothing_left(tmp_path)
 
 
 def test_stopping_keeps_the_partial_file(site: Site, tmp_path: Path) -> None:
     go, stop = threading.Event(), threading.Event()
     site.put("x.bin", BODY * 3, slow=go)
-    want = wanted(site, tmp_path)
+    want = download(site, tmp_path)
 
-    class Watch(Meter):
-        def add(self, count: int) -> None:
-            super().add(count)
+    class Watch(Progress):
+        def advance(self, task_id: TaskID, advance: float = 1) -> None:
             stop.set()
             go.set()
 
     threading.Timer(0.1, go.set).start()
     with pytest.raises(Stopped):
-        fetch(want, Watch(show=False), stop, QUICK)
+        fetch(want, Watch(disable=True), stop)
     have = want.part.stat().st_size
     assert 0 < have < len(BODY) * 3
     assert load(want) == sha(BODY * 3) and site.asked["x.bin"] == ["", f"bytes={have}-"]
@@ -225,11 +228,11 @@ def test_size_and_every_checksum_are_compared(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"abc")
     known = {"md5": "900150983cd24fb0d6963f7d28e17f72", "sha1": "a9993e364706816aba3e25717850c26c9cd0d89d"}
-    assert verify(path, "x.bin", 3, known) == sha(b"abc")
+    assert check_file(path, "x.bin", "", 3, known) == sha(b"abc")
     with pytest.raises(InputError, match="expected 4 bytes of"):
-        verify(path, "x.bin", 4, known)
+        check_file(path, "x.bin", "", 4, known)
     with pytest.raises(InputError, match="with sha1"):
-        verify(path, "x.bin", 3, known | {"sha1": "b" * 40})
+        check_file(path, "x.bin", "", 3, known | {"sha1": "b" * 40})
 
 
 # --- Google Drive
@@ -254,15 +257,15 @@ def _gdown(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> list[dict[str
 
 
 def test_drive_files_pass_the_same_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    want = Wanted("x.bin", "", tmp_path / "x.bin", None, {})
+    want = Download("x.bin", "", tmp_path / "x.bin")
     calls = _gdown(monkeypatch, BODY)
-    assert fetch_drive("an-id", want, Meter(show=False), threading.Event()) == sha(BODY)
+    assert fetch_drive("an-id", want, Progress(disable=True), threading.Event()) == sha(BODY)
     assert calls[0]["id"] == "an-id" and calls[0]["resume"] and not calls[0]["use_cookies"]
     for body, message in ((PAGE, "web page"), (None, "Too many users have viewed this file"), (b"", "empty")):
         _gdown(monkeypatch, body)
-        other = Wanted("y.bin", "", tmp_path / "y.bin", None, {})
+        other = Download("y.bin", "", tmp_path / "y.bin")
         with pytest.raises(InputError, match=message):
-            fetch_drive("an-id", other, Meter(show=False), threading.Event())
+            fetch_drive("an-id", other, Progress(disable=True), threading.Event())
         assert not other.path.exists() and not other.part.exists()
 
 
@@ -422,7 +425,7 @@ def tree(folder: Path) -> set[str]:
 
 def test_a_dataset_is_fetched_once(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site, cuts=[100_000]), Places(tmp_path / "raw")
-    [outcome] = get([thing], places, habits=QUICK, show=False)
+    [outcome] = get([thing], places, show=False)
     assert outcome.state == "fetched"
     assert tree(places.folder("toy")) == {"masks/a.png", "images/a.jpg", "list.txt"}
     total = {name: len(page.body) for name, page in site.pages.items()}
@@ -431,35 +434,35 @@ def test_a_dataset_is_fetched_once(site: Site, tmp_path: Path) -> None:
         p.name.endswith(".part") for p in tmp_path.rglob("*")
     )
     asked = {name: list(ranges) for name, ranges in site.asked.items()}
-    [again] = get([thing], places, habits=QUICK, show=False)
-    assert again.state == "there" and site.asked == asked
+    [again] = get([thing], places, show=False)
+    assert again.state == "installed" and site.asked == asked
 
 
 def test_what_was_lost_is_fetched_again_and_nothing_else_is_lost(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site), Places(tmp_path / "raw")
-    get([thing], places, habits=QUICK, show=False)
+    get([thing], places, show=False)
     (places.folder("toy") / "images" / "a.jpg").write_bytes(b"\xff\xd8 cut")
-    assert getting.there(thing, places) is None
-    get([thing], places, habits=QUICK, show=False)
+    assert find_installed(thing, places) is None
+    get([thing], places, show=False)
     assert (places.folder("toy") / "images" / "a.jpg").stat().st_size > 700_000
 
 
 def test_a_failed_file_keeps_the_others_for_the_next_run(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site, statuses=[404]), Places(tmp_path / "raw")
     with pytest.raises(InputError, match=r"toy: expected images.tgz .* 404"):
-        get([thing], places, habits=QUICK, show=False)
-    assert not places.folder("toy").exists() and places.state("toy") == "partly fetched"
-    get([thing], places, habits=QUICK, show=False)
+        get([thing], places, show=False)
+    assert not places.folder("toy").exists() and state(thing, places) == "partly fetched"
+    get([thing], places, show=False)
     assert len(site.asked["masks.zip"]) == 1 and len(site.asked["images.tgz"]) == 2
-    assert places.state("toy") == "here"
+    assert state(thing, places) == "here"
 
 
 def test_a_kept_archive_that_was_spoilt_is_not_used(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site, statuses=[404]), Places(tmp_path / "raw")
     with pytest.raises(InputError):
-        get([thing], places, habits=QUICK, show=False)
+        get([thing], places, show=False)
     (places.downloads("toy") / "masks.zip").write_bytes(zipped({"TOY/masks/a.png": b"not the mask"}))
-    get([thing], places, habits=QUICK, show=False)
+    get([thing], places, show=False)
     assert (places.folder("toy") / "masks" / "a.png").read_bytes().endswith(b"mmm")
     assert len(site.asked["masks.zip"]) == 2
 
@@ -469,7 +472,7 @@ def test_a_hostile_archive_never_becomes_a_dataset(site: Site, tmp_path: Path, n
     file = {"name": name, "url": site.put(name, HOSTILE[name][0]), "unpack": True}
     places = Places(tmp_path / "raw")
     with pytest.raises(InputError, match=r"toy: expected"):
-        get([entry(file, layout=[])], places, habits=QUICK, show=False)
+        get([entry(file, layout=[])], places, show=False)
     assert not places.folder("toy").exists()
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {".lock", f"{name}.got.json"}
     assert not (tmp_path / "evil.txt").exists()
@@ -479,7 +482,7 @@ def test_another_content_than_the_dataset_is_not_installed(site: Site, tmp_path:
     file = {"name": "x.zip", "url": site.put("x.zip", zipped({"readme.txt": b"moved"})), "unpack": True}
     places = Places(tmp_path / "raw")
     with pytest.raises(InputError, match="found JPEGImages: missing"):
-        get([entry(file, layout=[{"path": "JPEGImages"}])], places, habits=QUICK, show=False)
+        get([entry(file, layout=[{"path": "JPEGImages"}])], places, show=False)
     assert not places.folder("toy").exists()
 
 
@@ -489,7 +492,7 @@ def test_a_folder_of_a_person_is_never_replaced(site: Site, tmp_path: Path) -> N
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
     with pytest.raises(InputError, match="complete it or move it away"):
-        get([thing], places, habits=QUICK, show=False)
+        get([thing], places, show=False)
     assert mine.read_text() == "precious" and not site.asked
 
 
@@ -504,7 +507,7 @@ def test_files_are_fetched_several_at_a_time(site: Site, tmp_path: Path) -> None
     body = BODY[:100_000]  # more than the server sends before it waits
     names = ["a.bin", "b.bin", "c.bin"]
     files = [{"name": n, "url": site.put(n, body, slow=Meeting())} for n in names]
-    get([entry(*files, layout=[])], Places(tmp_path), workers=3, habits=QUICK, show=False)
+    get([entry(*files, layout=[])], Places(tmp_path), workers=3, show=False)
     assert tree(tmp_path / "toy") == set(names) and not gate.broken
 
 
@@ -516,16 +519,17 @@ def test_no_network_is_told_in_a_few_words(tmp_path: Path, monkeypatch: pytest.M
     places, file = Places(tmp_path), {"name": "x.bin", "url": "https://nobody.invalid/x.bin"}
     told = r"x.bin, found a failed connection \(no network, or a host that is not known\) \(\d times\): try again"
     with pytest.raises(InputError, match=told):
-        get([entry(file, layout=[])], places, habits=QUICK, show=False)
+        get([entry(file, layout=[])], places, show=False)
     assert not places.downloads("toy").exists() and not places.folder("toy").exists()
 
 
-def test_words_are_those_of_the_first_cause() -> None:
+def test_a_reason_is_that_of_the_first_cause() -> None:
     refused = ConnectionRefusedError(111, "Connection refused")
     error = requests.ConnectionError(urllib3.exceptions.MaxRetryError(Any, "/x", refused))  # type: ignore[arg-type]
-    assert words(error) == "[Errno 111] Connection refused"
-    assert words(TimeoutError()) == "TimeoutError"
-    assert len(words(OSError("long " * 99))) < 150 and words(OSError("long " * 99)).endswith("long …")
+    assert short_reason(error) == "[Errno 111] Connection refused"
+    assert short_reason(TimeoutError()) == "TimeoutError"
+    long = short_reason(OSError("long " * 99))
+    assert len(long) < 150 and long.endswith("long …")
 
 
 def test_archives_fetched_by_hand_are_unpacked_and_stay(tmp_path: Path) -> None:
@@ -564,7 +568,7 @@ def test_a_drive_file_fetched_by_hand_is_used(tmp_path: Path, monkeypatch: pytes
 def test_only_one_download_at_a_time(site: Site, tmp_path: Path) -> None:
     places = Places(tmp_path / "raw")
     with getting._alone(places), pytest.raises(InputError, match="found one: wait for it"):
-        get([toy(site)], places, habits=QUICK, show=False)
+        get([toy(site)], places, show=False)
     assert not site.asked
 
 
@@ -588,5 +592,5 @@ def test_hub_weights_live_in_their_own_cache(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InputError, match="found: no network here; try again"):
         get([thing], places, show=False)
     assert get([thing], places, show=False)[0].state == "fetched"
-    assert get([thing], places, show=False)[0].state == "there" and len(calls) == 2
+    assert get([thing], places, show=False)[0].state == "installed" and len(calls) == 2
     assert not places.folder("toy").exists()

@@ -16,12 +16,19 @@ import yaml
 from PIL import Image
 
 from loopback import Site, serve
-from stremn.acquire import catalogue, index
+from stremn.acquire import catalogue
 from stremn.acquire.catalogue import Entry, find, load
-from stremn.acquire.damage import fault
+from stremn.acquire.checks import damage
+from stremn.acquire.installed import (
+    Item,
+    Places,
+    prepare,
+    project_places,
+    read_index,
+    state,
+    write_index,
+)
 from stremn.acquire.layout import check, require
-from stremn.acquire.places import Places
-from stremn.acquire.prepare import prepare, raw
 from stremn.cli import main
 from stremn.errors import InputError
 
@@ -204,15 +211,15 @@ def test_damage_is_told_from_a_files_ends(tmp_path: Path) -> None:
     avi.write_bytes(b"RIFF" + (100).to_bytes(4, "little") + bytes(100))
     good |= {".npy": tmp_path / "a.npy", ".avi": avi}
     for suffix, path in good.items():
-        assert fault(path) == ""
+        assert damage(path) == ""
         body = path.read_bytes()
         for bad in (b"", b"<html>" + body) + ((body[:-12],) if suffix != ".npy" else ()):
             other = tmp_path / f"bad{suffix}"
             other.write_bytes(bad)
-            assert fault(other), (suffix, len(bad))
+            assert damage(other), (suffix, len(bad))
     trailing = tmp_path / "trailing.jpg"
     trailing.write_bytes(good[".jpg"].read_bytes() + bytes(500))
-    assert fault(trailing) == ""
+    assert damage(trailing) == ""
 
 
 # --- the record
@@ -230,7 +237,7 @@ def test_the_record_depends_on_names_and_content_alone(davis: Path, tmp_path: Pa
     folder, record = prepare("davis-2017", root, path=davis)
     assert folder == davis and record["path"] == str(davis) and record["faults"] == 0
     assert record["files"] == 90 * 2 * 2 + 2
-    copy = raw(root).folder("davis-2017")
+    copy = project_places(root).folder("davis-2017")
     shutil.copytree(davis, copy)
     _, same = prepare("davis-2017", root)
     assert same["sha256"] == record["sha256"] and same["path"] == "data/raw/davis-2017"
@@ -258,10 +265,10 @@ def test_a_set_used_in_place_is_only_read(
 ) -> None:
     root = project(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in davis.rglob("*")}
-    assert raw(root).state("davis-2017") == "–"
+    assert state(ENTRIES["davis-2017"], project_places(root)) == "–"
     data = str(root / "data/raw")
     assert main(["data", "get", "davis-2017", "--root", data, "--use", str(davis)]) == 0
-    assert raw(root).state("davis-2017") == "in place"
+    assert state(ENTRIES["davis-2017"], project_places(root)) == "in place"
     assert main(["data", "get", "davis-2017", "--root", data, "--yes"]) == 0
     assert "is here, nothing fetched" in capsys.readouterr().out
     assert prepare("davis-2017", root)[1]["path"] == "data/raw/davis-2017"
@@ -426,9 +433,9 @@ def test_ctrl_c_keeps_the_partial_file_and_says_so(
 
 
 def test_an_index_survives_a_spoilt_line(tmp_path: Path) -> None:
-    items = [index.Item("a b\tc\n.txt", 1, 2, "ff"), index.Item("d", 3, 4, "ee")]
+    items = [Item("a b\tc\n.txt", 1, 2, "ff"), Item("d", 3, 4, "ee")]
     path = tmp_path / "index"
-    index.write(path, items)
-    assert index.read(path) == items
+    write_index(path, items)
+    assert read_index(path) == items
     path.write_text(path.read_text(encoding="utf-8") + "{half", encoding="utf-8")
-    assert index.read(path) == items
+    assert read_index(path) == items

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stremn.acquire.prepare import describe
+from stremn.acquire.installed import describe
 from stremn.data import prepared
 from stremn.data.clips import Clip, read_mask, write_clip
 from stremn.data.datasets import open_clips

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stremn import __version__
-from stremn.commands.data_cli import app as data_app
+from stremn.commands.data import app as data_app
 from stremn.commands.score import app as score_app
 from stremn.commands.segment_cli import segment
 from stremn.commands.site import site

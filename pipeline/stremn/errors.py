@@ -1,4 +1,13 @@
-"""The one error of bad input."""
+"""The one error of bad input, and what a library's error comes from."""
+
+import re
+import textwrap
+
+OFFLINE = re.compile(
+    r"name resolution|Failed to resolve|getaddrinfo|Name or service not known|nodename nor servname|"
+    r"Network is unreachable|No route to host",
+    re.IGNORECASE,
+)
 
 
 class InputError(ValueError):
@@ -8,3 +17,16 @@ class InputError(ValueError):
     The command line prints it as ``error: …`` and exits with code 2; every other exception
     is a bug of ours and shows its traceback.
     """
+
+
+def short_reason(error: BaseException) -> str:
+    """The first cause of a library's exception, short; the many ways to say that there is no network are one."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(said) < 20:
+        said.append(" ".join(str(cause).split()) or type(cause).__name__)
+        known = [getattr(cause, "reason", None), *cause.args[:1], cause.__cause__]
+        cause = next((inner for inner in known if isinstance(inner, BaseException)), None)
+    if any(OFFLINE.search(text) for text in said):
+        return "no network, or a host that is not known"
+    return textwrap.shorten(said[-1], 140, placeholder=" …")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,27 @@ def of_values(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
-def of_file(path: Path) -> str:
-    """Hash of a file's content; the empty text where there is no file."""
-    if not path.is_file():
-        return ""
-    digest = hashlib.sha256()
+def digests(path: Path, algorithms: Iterable[str] = ("sha256",)) -> dict[str, str]:
+    """Whole digests of a file's content by algorithm (sha256, sha1, md5), in one reading."""
+    hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()[:LENGTH]
+            for hasher in hashers.values():
+                hasher.update(chunk)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
+
+
+def of_file(path: Path) -> str:
+    """Hash of a file's content; the empty text where there is no file."""
+    return digests(path)["sha256"][:LENGTH] if path.is_file() else ""
+
+
+def of_rows(rows: Iterable[Sequence[Any]]) -> str:
+    """SHA-256 of rows of plain data, a line of JSON each, in their order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def of_folder(folder: Path) -> str:

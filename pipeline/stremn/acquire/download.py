@@ -5,52 +5,38 @@ and the size. Only a file whose size (and checksum, where published) is right ge
 """
 
 import errno
+import re
 import shutil
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
+from rich.progress import Progress, TaskID
 
-from stremn.acquire import sniff
-from stremn.acquire.checksum import verify
-from stremn.acquire.network import words
-from stremn.acquire.places import PART, read_json, write_json
-from stremn.acquire.progress import Meter, Stopped
-from stremn.acquire.response import Again, Plan, Restart, judge, plan_of, resume_headers
-from stremn.errors import InputError
+from stremn.acquire.checks import HEAD, check_file, check_head
+from stremn.errors import InputError, short_reason
+from stremn.files import read_json, write_json
 
+TRIES = 5  # failures in a row without a new byte, after which a download gives up
+PAUSE = 1.0  # seconds between tries, doubled each time
+LONGEST_PAUSE = 60.0  # seconds, also when the server asks for more
+TIMEOUT = 30.0  # seconds to connect, and of silence
+BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers after which the server is asked again
 CHUNK = 1 << 18  # bytes read at a time
 RESERVE = 64 << 20  # bytes of disk that stay free
-CUT = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.HTTPError,
-)
+RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+
+
+class Stopped(Exception):
+    """The person pressed Ctrl-C; partial files stay."""
 
 
 @dataclass(frozen=True)
-class Habits:
-    """How patient a download is.
-
-    Attributes:
-        tries: failures in a row without one new byte, after which it gives up.
-        pause: seconds before the second try; doubled each time.
-        longest: longest pause in seconds, also when the server asks for more.
-        timeout: seconds to connect, and of silence.
-    """
-
-    tries: int = 5
-    pause: float = 1.0
-    longest: float = 60.0
-    timeout: float = 30.0
-
-
-@dataclass(frozen=True)
-class Wanted:
+class Download:
     """One file to fetch.
 
     Attributes:
@@ -58,191 +44,245 @@ class Wanted:
         url: its address.
         path: where it is to lie.
         size: bytes where published.
-        checksums: published ones by kind.
+        checksums: published ones by algorithm; one may be only the first digits.
     """
 
     name: str
     url: str
     path: Path
-    size: int | None
-    checksums: dict[str, str]
+    size: int | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @property
     def part(self) -> Path:
         """The partial file."""
-        return self.path.with_name(self.path.name + PART)
+        return self.path.with_name(self.path.name + ".part")
 
     @property
     def note(self) -> Path:
         """What is remembered about the partial file."""
-        return self.path.with_name(self.path.name + PART + ".json")
+        return self.path.with_name(self.path.name + ".part.json")
+
+    @property
+    def have(self) -> int:
+        """Bytes of the partial file."""
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def forget(self) -> None:
+        """Remove the partial file and what is remembered of it."""
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
 
-def fetch(wanted: Wanted, meter: Meter, stop: threading.Event, habits: Habits | None = None) -> str:
-    """Fetch a file; what is there of it already is not fetched again.
+def fetch(download: Download, progress: Progress, stop: threading.Event) -> str:
+    """Fetch a file; a partial file of the same address and version is completed.
 
     Args:
-        wanted: the file.
-        meter: counts the bytes.
+        download: the file.
+        progress: shows its bytes.
         stop: when set, the download stops and keeps what it has.
-        habits: patience.
 
     Returns:
-        sha256 of the file, which now lies at ``wanted.path``.
+        sha256 of the file, which now lies at ``download.path``.
 
     Raises:
         InputError: it cannot be had, or what came is not what was expected; nothing damaged is kept.
         Stopped: ``stop`` was set.
     """
-    habits = habits or Habits()
-    wanted.path.parent.mkdir(parents=True, exist_ok=True)
-    resumed = _size(wanted.part) > 0
-    _bytes(wanted, meter, stop, habits)
-    try:
-        return accept(wanted)
-    except InputError:
-        if not resumed:
-            raise
-    _bytes(wanted, meter, stop, habits)  # the old part was bad: once more, from the first byte
-    return accept(wanted)
+    download.path.parent.mkdir(parents=True, exist_ok=True)
+    if read_json(download.note).get("url") != download.url:
+        download.forget()
+    resumed = download.have > 0
+    with _session(stop) as session:
+        task = progress.add_task(download.name, total=download.size)
+        transfer = _Transfer(download, session, progress, task, stop)
+        transfer.complete()
+        try:
+            return accept(download)
+        except InputError:
+            if not resumed:
+                raise
+        transfer.complete()  # the old part was bad: once more, from the first byte
+        return accept(download)
 
 
-def accept(wanted: Wanted) -> str:
+def accept(download: Download) -> str:
     """Give a complete partial file its name, if it is what was published; otherwise remove it.
 
     Returns:
         its sha256.
     """
     try:
-        with wanted.part.open("rb") as file:
-            sniff.check_head(wanted.name, file.read(sniff.HEAD), "", wanted.url)
-        found = verify(wanted.part, wanted.name, wanted.size, wanted.checksums)
-        sniff.check_whole(wanted.part, wanted.name)
+        found = check_file(download.part, download.name, download.url, download.size, download.checksums)
     except InputError:
-        forget(wanted)
+        download.forget()
         raise
-    wanted.part.replace(wanted.path)
-    wanted.note.unlink(missing_ok=True)
+    download.part.replace(download.path)
+    download.note.unlink(missing_ok=True)
     return found
 
 
-def forget(wanted: Wanted) -> None:
-    """Remove a partial file and what is remembered of it."""
-    wanted.part.unlink(missing_ok=True)
-    wanted.note.unlink(missing_ok=True)
+def _session(stop: threading.Event) -> requests.Session:
+    """Asks again when a server is busy or cannot be reached; its pauses end when ``stop`` is set."""
 
-
-def _bytes(wanted: Wanted, meter: Meter, stop: threading.Event, habits: Habits) -> None:
-    """Try until the partial file is complete."""
-    if read_json(wanted.note).get("url") != wanted.url:
-        forget(wanted)
-    failures, best = 0, _size(wanted.part)
-    with requests.Session() as session:
-        while True:
-            try:
-                return _once(wanted, session, meter, stop, habits)
-            except Again as again:
-                have = _size(wanted.part)
-                if isinstance(again, Restart):
-                    meter.back(have)
-                    forget(wanted)
-                failures, best = (1, have) if have > best else (failures + 1, best)
-                if failures >= habits.tries:
-                    raise InputError(
-                        f"expected {wanted.name} from {wanted.url}, found {again} ({failures} times): "
-                        "try again later, it goes on where it stopped"
-                    ) from None
-                pause = max(habits.pause * 2 ** (failures - 1), again.wait)
-                if stop.wait(min(pause, habits.longest)):
-                    raise Stopped from None
-
-
-def _once(
-    wanted: Wanted, session: requests.Session, meter: Meter, stop: threading.Event, habits: Habits
-) -> None:
-    """One request and its bytes; returns when the partial file is complete."""
-    if stop.is_set():
-        raise Stopped
-    have, note = _size(wanted.part), read_json(wanted.note)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "stremn", **resume_headers(have, note)}
-    try:
-        with session.get(wanted.url, headers=headers, stream=True, timeout=habits.timeout) as response:
-            plan = plan_of(response, have, note, wanted.name, wanted.url)
-            if plan.done:
-                return
-            if plan.start < have:
-                meter.back(have - plan.start)
-            _check_size(wanted, plan)
-            _check_room(wanted, plan)
-            _remember(wanted, plan)
-            _copy(wanted, response.raw, plan, meter, stop)
-    except requests.exceptions.SSLError as error:
-        raise InputError(f"expected a trusted connection to {wanted.url}, found {words(error)}") from None
-    except CUT as error:
-        raise Again(f"a failed connection ({words(error)})") from None
-    except requests.RequestException as error:
-        raise InputError(f"expected a file at {wanted.url}, found {words(error)}") from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(
-                f"expected room for {wanted.name}, found a full disk: free some, the partial file is kept"
-            ) from None
-        raise
-
-
-def _copy(wanted: Wanted, raw: Any, plan: Plan, meter: Meter, stop: threading.Event) -> None:
-    """Bytes of the response to the partial file, and the decision whether they are all."""
-    meter.expect(wanted.name, plan.total or wanted.size or 0, plan.start)
-    at = plan.start
-    with wanted.part.open("r+b" if plan.start else "wb") as file:
-        file.seek(plan.start)
-        file.truncate()
-        while chunk := raw.read(CHUNK, decode_content=False):
-            if at == 0:
-                _judge_head(wanted, chunk, plan.content_type)
-            file.write(chunk)
-            at += len(chunk)
-            meter.add(len(chunk))
-            if stop.is_set():
+    class Retries(urllib3.Retry):
+        def sleep(self, response: urllib3.BaseHTTPResponse | None = None) -> None:
+            asked = self.get_retry_after(response) if response is not None else None
+            if stop.wait(min(LONGEST_PAUSE, asked or self.get_backoff_time())):
                 raise Stopped
-    judge(wanted.name, at, plan.total or wanted.size, plan.ends_itself or bool(wanted.checksums))
+
+    retries = Retries(
+        TRIES - 1,
+        other=0,  # a certificate that is not trusted
+        status_forcelist=BUSY,
+        backoff_factor=PAUSE,
+        raise_on_status=False,
+        respect_retry_after_header=True,
+    )
+    session = requests.Session()
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "stremn"})
+    session.mount("http://", HTTPAdapter(max_retries=retries))
+    session.mount("https://", HTTPAdapter(max_retries=retries))
+    return session
 
 
-def _judge_head(wanted: Wanted, chunk: bytes, content_type: str) -> None:
-    try:
-        sniff.check_head(wanted.name, chunk[: sniff.HEAD], content_type, wanted.url)
-    except InputError:
-        forget(wanted)
-        raise
+@dataclass(frozen=True)
+class _Transfer:
+    """The way of one file's bytes from the server to its partial file."""
+
+    download: Download
+    session: requests.Session
+    progress: Progress
+    task: TaskID
+    stop: threading.Event
+
+    def complete(self) -> None:
+        """Ask for what is missing until nothing is."""
+        failures, best = 0, self.download.have
+        while fault := self._attempt():
+            have = self.download.have
+            failures, best = (1, have) if have > best else (failures + 1, best)
+            if failures >= TRIES:
+                raise self._gave_up(fault)
+            if self.stop.wait(min(PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)):
+                raise Stopped
+
+    def _attempt(self) -> str:
+        """One request and its bytes; returns why the file is not complete yet, the empty text when it is."""
+        if self.stop.is_set():
+            raise Stopped
+        url, headers = self.download.url, _resume_headers(self.download)
+        try:
+            with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+                return self._receive(response)
+        except urllib3.exceptions.HTTPError as error:  # while the body came
+            return f"a failed connection ({short_reason(error)})"
+        except requests.exceptions.SSLError as error:
+            raise InputError(f"expected a trusted connection to {url}, found {short_reason(error)}") from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise self._gave_up(f"a failed connection ({short_reason(error)})") from None
+        except requests.RequestException as error:
+            raise InputError(f"expected a file at {url}, found {short_reason(error)}") from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise InputError(
+                    f"expected room for {self.download.name}, found a full disk: free some, the partial file is kept"
+                ) from None
+            raise
+
+    def _gave_up(self, fault: str) -> InputError:
+        return InputError(
+            f"expected {self.download.name} from {self.download.url}, found {fault} ({TRIES} times): "
+            "try again later, it goes on where it stopped"
+        )
+
+    def _receive(self, response: requests.Response) -> str:
+        """What an answer means for the partial file, and its bytes; returns as ``_attempt`` does."""
+        download, status, headers = self.download, response.status_code, response.headers
+        answer = f"the answer {status} ({response.reason})"
+        if status in BUSY:
+            raise self._gave_up(answer)
+        if status not in (200, 206, 416):
+            raise InputError(
+                f"expected {download.name} at {download.url}, found {answer}: "
+                "the file may have moved, see the dataset's page"
+            )
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        length = headers.get("Content-Length", "").strip()
+        start, total = 0, int(length) if length.isdigit() and not chunked else None
+        if status != 200:  # what is missing, or (416) nothing because all of it is here
+            start, (fits, total) = download.have, _continues(download, headers)
+            if not fits:
+                download.forget()
+                return f"another version of {download.name} than the one begun"
+        _check_size_and_room(download, start, total)
+        note = {"etag": headers.get("ETag", ""), "modified": headers.get("Last-Modified", ""), "total": total}
+        write_json(download.note, {"url": download.url, **note})
+        total = total or download.size
+        self.progress.reset(self.task, total=total, completed=start)
+        have = start if status == 416 else self._copy(response, start)
+        if total is None and not (chunked or length.isdigit() or download.checksums):
+            raise InputError(
+                f"expected a size or a checksum for {download.name}, found neither: a cut file could not be "
+                "told from a whole one; fetch it by hand from the dataset's page"
+            )
+        if total is not None and have > total:
+            raise InputError(
+                f"expected {total} bytes of {download.name}, found {have}: the server's sizes do not agree"
+            )
+        return "" if total in (None, have) else f"{have} of {total} bytes"
+
+    def _copy(self, response: requests.Response, start: int) -> int:
+        """Bytes of the body to the partial file; returns its size."""
+        at = start
+        with self.download.part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            file.truncate()
+            while chunk := response.raw.read(CHUNK, decode_content=False):
+                if at == 0:
+                    kind = response.headers.get("Content-Type", "")
+                    check_head(self.download.name, chunk[:HEAD], self.download.url, kind)
+                file.write(chunk)
+                at += len(chunk)
+                self.progress.advance(self.task, len(chunk))
+                if self.stop.is_set():
+                    raise Stopped
+        return at
 
 
-def _check_size(wanted: Wanted, plan: Plan) -> None:
-    """Refuse a file whose announced size is not the published one."""
-    if plan.total is not None and wanted.size is not None and plan.total != wanted.size:
-        forget(wanted)
+def _resume_headers(download: Download) -> dict[str, str]:
+    """Ask for what is missing, and only if the file is still the same (by a strong ETag, or the date)."""
+    if download.have == 0:
+        return {}
+    note = read_json(download.note)
+    etag = str(note.get("etag") or "")
+    same = etag if etag and not etag.startswith("W/") else str(note.get("modified") or "")
+    return {"Range": f"bytes={download.have}-"} | ({"If-Range": same} if same else {})
+
+
+def _continues(download: Download, headers: Mapping[str, str]) -> tuple[bool, int | None]:
+    """Whether an answer goes on where the partial file ends, in the same version; and the whole file's size."""
+    found = RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if found is None:
+        return False, None
+    total = int(found[2]) if found[2].isdigit() else None
+    note, now = read_json(download.note), {"etag": headers.get("ETag"), "total": total}
+    same = all(now[key] == note.get(key) for key in now if now[key] and note.get(key))
+    return same and download.have == (int(found[1]) if found[1] else total), total
+
+
+def _check_size_and_room(download: Download, start: int, total: int | None) -> None:
+    """Refuse a file whose announced size is not the published one, and one that cannot fit on the disk."""
+    if total is not None and download.size not in (None, total):
+        download.forget()
         raise InputError(
-            f"expected {wanted.size} bytes of {wanted.name}, the server announces {plan.total}: "
+            f"expected {download.size} bytes of {download.name}, the server announces {total}: "
             "the file was changed by its owner, or this is another one"
         )
-
-
-def _check_room(wanted: Wanted, plan: Plan) -> None:
-    """Refuse to start what cannot fit."""
-    missing = (plan.total or wanted.size or 0) - plan.start
-    free = shutil.disk_usage(wanted.path.parent).free
+    missing = (total or download.size or 0) - start
+    free = shutil.disk_usage(download.path.parent).free
     if missing + RESERVE > free:
         raise InputError(
-            f"expected room for {missing / 1e9:.2f} GB of {wanted.name}, found {free / 1e9:.2f} GB free in "
-            f"{wanted.path.parent}: free some, or choose another folder with --root"
+            f"expected room for {missing / 1e9:.2f} GB of {download.name}, found {free / 1e9:.2f} GB free in "
+            f"{download.path.parent}: free some, or choose another folder with --root"
         )
-
-
-def _remember(wanted: Wanted, plan: Plan) -> None:
-    write_json(
-        wanted.note,
-        {"url": wanted.url, "etag": plan.etag, "modified": plan.modified, "total": plan.total},
-    )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0

@@ -1,68 +1,62 @@
-"""Getting datasets: several files at a time, each once; and using what is already on disk."""
+"""Getting datasets: fetch several files at a time, unpack aside, check, rename; or link what is already on disk."""
 
 import fcntl
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from stremn.acquire import index, layout
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from stremn.acquire import layout
 from stremn.acquire.catalogue import Entry, File
-from stremn.acquire.checksum import verify
-from stremn.acquire.download import Habits, Wanted, fetch
-from stremn.acquire.install import install
-from stremn.acquire.places import GOT, KEPT, Places, read_json, write_json
-from stremn.acquire.progress import Meter, Stopped
-from stremn.acquire.sniff import HEAD, check_head, check_whole
-from stremn.acquire.sources import fetch_drive, fetch_hub, find_hub
+from stremn.acquire.checks import check_file
+from stremn.acquire.download import RESERVE, Download, Stopped, fetch
+from stremn.acquire.installed import (
+    NOTES,
+    Places,
+    find_installed,
+    index_folder,
+    read_index,
+    summary,
+    write_index,
+)
+from stremn.acquire.sources import fetch_drive, fetch_hub
+from stremn.acquire.unpack import unpack
 from stremn.errors import InputError
+from stremn.files import read_json, swap, write_json
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one name: where it is, and ``fetched``, ``there`` or ``missing`` (a form), with a word."""
+class Outcome(NamedTuple):
+    """What became of one name: ``fetched``, ``installed`` (before) or ``missing`` (a form), and where it is."""
 
     name: str
     state: str
-    text: str
-
-
-def there(entry: Entry, places: Places) -> Path | None:
-    """Where an entry lies, whole, on this disk; None where something of it is missing.
-
-    What we got must still have every file at its size; what a person put there must have the main parts.
-    """
-    if entry.how == "huggingface":
-        found = [find_hub(file.hub or "", file.name) for file in entry.files]
-        return found[0] if found and all(found) else None
-    folder = places.folder(entry.name)
-    if not folder.is_dir():
-        return None
-    kept = [] if folder.is_symlink() else index.read(places.index(entry.name))
-    if kept:
-        return None if index.compare(folder, kept, content=False) else folder
-    return folder if layout.usable(entry, folder) else None
+    path: Path
 
 
 def get(
-    entries: list[Entry],
-    places: Places,
-    workers: int = 4,
-    keep: bool = False,
-    habits: Habits | None = None,
-    show: bool = True,
+    entries: list[Entry], places: Places, workers: int = 4, keep: bool = False, show: bool = True
 ) -> list[Outcome]:
-    """Get all entries; what is there is not fetched again.
+    """Get all entries; those that are installed are skipped.
 
     Args:
         entries: what to get.
         places: where it is to lie.
         workers: files fetched at a time.
         keep: keep the archives after unpacking.
-        habits: patience of the downloads.
-        show: a progress line.
+        show: progress bars.
 
     Returns:
         one outcome per entry.
@@ -71,19 +65,24 @@ def get(
         InputError: something could not be had; what could be is there. Partial files are kept.
         KeyboardInterrupt: Ctrl-C; partial files are kept.
     """
-    missing = [entry for entry in entries if there(entry, places) is None]
+    missing = [entry for entry in entries if find_installed(entry, places) is None]
     for entry in missing:
-        _free_place(entry, places)
-    reachable = [entry for entry in missing if entry.how != "form" or _by_hand(entry, places)]
+        _check_folder_is_ours(entry, places)
+    reachable = [entry for entry in missing if entry.how != "form" or _fetched_by_hand(entry, places)]
     if reachable:
         with _alone(places):
-            errors = _get(reachable, places, workers, keep, habits or Habits(), show)
+            errors = _fetch_and_install(reachable, places, workers, keep, show)
         if errors:
             raise InputError("; ".join(errors))
-    return [_outcome(entry, places, entry in missing) for entry in entries]
+    outcomes = []
+    for entry in entries:
+        found = find_installed(entry, places)
+        state = "missing" if found is None else "fetched" if entry in missing else "installed"
+        outcomes.append(Outcome(entry.name, state, found or places.downloads(entry.name)))
+    return outcomes
 
 
-def use(entry: Entry, places: Places, path: Path) -> list[layout.Problem]:
+def link(entry: Entry, places: Places, path: Path) -> list[layout.Problem]:
     """Use a dataset in place: a link to it below ``data/raw``; the dataset is only ever read.
 
     Returns:
@@ -98,45 +97,46 @@ def use(entry: Entry, places: Places, path: Path) -> list[layout.Problem]:
     if not path.is_dir():
         raise InputError(f"expected a folder with {entry.title}, found nothing at {path}: check the path")
     problems = layout.require(entry, path)
-    link = places.folder(entry.name)
-    if link.exists() and not link.is_symlink():
-        raise InputError(f"expected no folder {link}, found one: move it away, or leave out --use")
+    folder = places.folder(entry.name)
+    if folder.exists() and not folder.is_symlink():
+        raise InputError(f"expected no folder {folder}, found one: move it away, or leave out --use")
     try:
-        link.unlink(missing_ok=True)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path, target_is_directory=True)
+        folder.unlink(missing_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(path, target_is_directory=True)
     except OSError as error:
-        raise _unwritable(places, error) from None
+        raise _not_writable(places, error) from None
     return problems
 
 
-def _get(
-    entries: list[Entry], places: Places, workers: int, keep: bool, habits: Habits, show: bool
+def _fetch_and_install(
+    entries: list[Entry], places: Places, workers: int, keep: bool, show: bool
 ) -> list[str]:
     """Fetch everything, then unpack entry by entry; returns what went wrong, in a line each."""
-    stop, meter = threading.Event(), Meter("fetching", show)
-    errors: list[str] = []
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="fetch")
-    jobs = {
-        (entry.name, file.name): pool.submit(_file, entry, file, places, meter, stop, habits)
-        for entry in entries
-        for file in entry.files
-    }
+    stop, errors = threading.Event(), []
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     try:
-        _finish(list(jobs.values()))
-        meter.close()
+        with Progress(
+            *columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not show
+        ) as progress:
+            jobs = {
+                (entry.name, file.name): pool.submit(_fetch_file, entry, file, places, progress, stop)
+                for entry in entries
+                for file in entry.files
+            }
+            _wait(set(jobs.values()))
         for entry in entries:
             try:
                 hashes = {file.name: jobs[entry.name, file.name].result() for file in entry.files}
                 if entry.how != "huggingface":
-                    install(entry, places, hashes, keep, stop)
+                    _install(entry, places, hashes, keep, stop)
             except InputError as error:
                 errors.append(f"{entry.name}: {error}")
     except BaseException:
         stop.set()
         raise
     finally:
-        meter.close()
         pool.shutdown(wait=True, cancel_futures=True)
         for entry in entries:
             with suppress(OSError):  # not there, or there is something in it
@@ -144,69 +144,110 @@ def _get(
     return errors
 
 
-def _finish(jobs: list[Future[str]]) -> None:
-    """Wait for all, in short naps, so that Ctrl-C is heard at once."""
-    left = set(jobs)
-    while left:
-        done, left = wait(left, timeout=0.2, return_when=FIRST_EXCEPTION)
+def _wait(jobs: set[Future[str]]) -> None:
+    """Wait for all, in short naps, so that Ctrl-C is heard at once; an error that is a bug ends it."""
+    while jobs:
+        done, jobs = wait(jobs, timeout=0.2, return_when=FIRST_EXCEPTION)
         for job in done:
             with suppress(InputError):
                 job.result()
 
 
-def _file(
-    entry: Entry, file: File, places: Places, meter: Meter, stop: threading.Event, habits: Habits
-) -> str:
-    """One file, unless it is there; returns its sha256."""
+def _fetch_file(entry: Entry, file: File, places: Places, progress: Progress, stop: threading.Event) -> str:
+    """One file; an existing one that may be used is skipped. Returns its sha256."""
     if file.hub is not None:
         return str(fetch_hub(file.hub, file.name))
     path = places.downloads(entry.name) / file.name
-    note = path.with_name(path.name + GOT)
-    found = _accepted(file, path, read_json(note).get("sha256"))
-    if found:
-        return found
-    wanted = Wanted(file.name, file.url or "", path, file.size, file.checksums)
+    note = _note(path)
+    noted = read_json(note).get("sha256")
+    if path.is_file():
+        try:
+            found = check_file(path, file.name, str(path), file.size, file.checksums)
+        except InputError:
+            if noted is None:  # put there by a person: judged by the same rules, and never removed
+                raise
+            found = ""
+        if noted in (None, found):
+            return found
+        path.unlink()
     if stop.is_set():
         raise Stopped
-    if file.drive is not None:
-        found = fetch_drive(file.drive, wanted, meter, stop, habits)
-    else:
-        found = fetch(wanted, meter, stop, habits)
+    download = Download(file.name, file.url or "", path, file.size, file.checksums)
+    found = (
+        fetch_drive(file.drive, download, progress, stop) if file.drive else fetch(download, progress, stop)
+    )
     write_json(note, {"sha256": found})
     return found
 
 
-def _accepted(file: File, path: Path, noted: str | None) -> str | None:
-    """sha256 of a file that is there, if it may be used; None: fetch it.
+def _install(entry: Entry, places: Places, hashes: dict[str, str], keep: bool, stop: threading.Event) -> None:
+    """Unpack all files of an entry and give the whole its name.
 
-    One that we fetched must be what it was then. One without a note was put there by a person: it is judged
-    like one that is fetched, and never removed.
+    Raises:
+        InputError: an archive is not to be trusted or damaged (one that we fetched is removed), or what
+            came out is not the dataset.
     """
-    if not path.is_file():
-        return None
+    scratch, folder = places.root / ".unpacking" / entry.name, places.folder(entry.name)
+    shutil.rmtree(scratch, ignore_errors=True)
+    whole = scratch / "whole"
+    whole.mkdir(parents=True)
+    files, written = [], 0
     try:
-        found = verify(path, file.name, file.size, file.checksums)
-        if noted is None:
-            with path.open("rb") as opened:
-                check_head(file.name, opened.read(HEAD), "", str(path))
-            check_whole(path, file.name)
+        for file in entry.files:
+            path = places.downloads(entry.name) / file.name
+            source = file.url or (f"drive:{file.drive}" if file.drive else "by hand")
+            size, sha256 = path.stat().st_size, hashes[file.name]
+            files.append({"name": file.name, "from": source, "size": size, "sha256": sha256})
+            written += _unpack(file, path, whole / file.into, entry.limit - written, stop)
+        lost = [problem for problem in layout.check(entry, whole, files=False) if problem.essential]
+        if lost:
+            raise InputError(
+                f"expected {entry.title} in {' and '.join(file.name for file in entry.files)}, found {lost[0]}: "
+                f"another file than expected, compare with {entry.page}"
+            )
+        items = index_folder(whole)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        swap(whole, folder, scratch / "old")  # an earlier one of ours goes only now
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # another one is being unpacked
+            scratch.parent.rmdir()
+    write_index(places.index(entry.name), items)
+    write_index(places.seen(entry.name, folder), items)
+    write_json(places.manifest(entry.name), {"name": entry.name, "files": files, "content": summary(items)})
+    if not keep and entry.how != "form":
+        shutil.rmtree(places.downloads(entry.name), ignore_errors=True)
+
+
+def _unpack(file: File, path: Path, folder: Path, limit: int, stop: threading.Event) -> int:
+    """One fetched file into a folder; returns its bytes."""
+    size, free = path.stat().st_size, shutil.disk_usage(path.parent).free - RESERVE
+    if size > free:
+        raise InputError(f"expected room to unpack {file.name}, found {free / 1e9:.2f} GB free: free some")
+    if not file.unpack:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, folder / file.name)
+        return size
+    try:
+        return unpack(path, folder, min(limit, free), file.strip, stop)
     except InputError:
-        if noted is None:
-            raise
-        found = ""
-    if noted is None or found == noted:
-        return found
-    path.unlink()
-    return None
+        if _note(path).is_file():  # what a person put there is theirs
+            path.unlink(missing_ok=True)
+        raise
 
 
-def _by_hand(entry: Entry, places: Places) -> bool:
+def _note(path: Path) -> Path:
+    """The note beside a file that we fetched and accepted."""
+    return path.with_name(path.name + ".got.json")
+
+
+def _fetched_by_hand(entry: Entry, places: Places) -> bool:
     """Whether a person has put all archives of a form's dataset into its place."""
     named = [places.downloads(entry.name) / file.name for file in entry.files]
     return bool(named) and all(path.is_file() for path in named)
 
 
-def _free_place(entry: Entry, places: Places) -> None:
+def _check_folder_is_ours(entry: Entry, places: Places) -> None:
     """A folder that is not ours is never replaced."""
     folder = places.folder(entry.name)
     if folder.is_symlink() and not folder.exists():
@@ -214,21 +255,14 @@ def _free_place(entry: Entry, places: Places) -> None:
             f"expected {entry.title} in {folder}, found a link to {folder.readlink()}, where nothing is: remove "
             f"the link, or make one anew with `stremn data get {entry.name}{places.option} --use PATH`"
         )
-    if folder.is_symlink() or (folder.exists() and not index.read(places.index(entry.name))):
+    if folder.is_symlink() or (folder.exists() and not read_index(places.index(entry.name))):
         raise InputError(
             f"expected {entry.title} in {folder}, found something that lacks main parts: "
             f"`stremn data check {entry.name}{places.option}` says which; complete it or move it away"
         )
 
 
-def _outcome(entry: Entry, places: Places, was_missing: bool) -> Outcome:
-    found = there(entry, places)
-    if found is None:
-        return Outcome(entry.name, "missing", f"fetch it by hand into {places.downloads(entry.name)}")
-    return Outcome(entry.name, "fetched" if was_missing else "there", str(found))
-
-
-def _unwritable(places: Places, error: OSError) -> InputError:
+def _not_writable(places: Places, error: OSError) -> InputError:
     return InputError(
         f"expected to write into {places.root}, could not: {error.strerror}; choose another --root"
     )
@@ -237,12 +271,12 @@ def _unwritable(places: Places, error: OSError) -> InputError:
 @contextmanager
 def _alone(places: Places) -> Iterator[None]:
     """One `get` at a time for a folder of raw data."""
-    path = places.root / KEPT / ".lock"
+    path = places.root / NOTES / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     except OSError as error:
-        raise _unwritable(places, error) from None
+        raise _not_writable(places, error) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stremn.acquire.catalogue import Entry, Rule
-from stremn.acquire.damage import KNOWN, fault
+from stremn.acquire.checks import CHECKED, damage
 from stremn.errors import InputError
 
 
@@ -45,7 +45,27 @@ def check(entry: Entry, folder: Path, files: bool = True) -> list[Problem]:
         return [Problem(".", f"expected a folder {folder}", essential=True)]
     problems = list(dict.fromkeys(problem for rule in entry.layout for problem in _rule(rule, folder)))
     if files:
-        problems += [Problem(name, f"damaged: {text}") for name, text in _damaged(folder)]
+        checked = ((name, path) for name, path in files_below(folder) if path.suffix.lower() in CHECKED)
+        problems += [Problem(name, f"damaged: {text}") for name, path in checked if (text := damage(path))]
+    return problems
+
+
+def require(entry: Entry, folder: Path) -> list[Problem]:
+    """The faults of a usable dataset.
+
+    Raises:
+        InputError: an essential part is missing.
+    """
+    problems = check(entry, folder, files=False)
+    essential = [p for p in problems if p.essential]
+    if essential:
+        inner = one_level_down(entry, folder)
+        hint = (
+            f"it is one folder further down: {inner}"
+            if inner
+            else f"`stremn data check {entry.name} --path {shlex.quote(str(folder))}` says all"
+        )
+        raise InputError(f"expected {entry.title} in {folder}, found {essential[0]}; {hint}")
     return problems
 
 
@@ -54,7 +74,7 @@ def usable(entry: Entry, folder: Path) -> bool:
     return folder.is_dir() and all(rule.optional or _place(rule, folder).exists() for rule in entry.layout)
 
 
-def below(entry: Entry, folder: Path) -> Path | None:
+def one_level_down(entry: Entry, folder: Path) -> Path | None:
     """A folder inside, one level down, that has the layout when this one has not (a top folder too much)."""
     if not folder.is_dir():
         return None
@@ -62,10 +82,11 @@ def below(entry: Entry, folder: Path) -> Path | None:
     return next((p for p in inner if usable(entry, p)), None)
 
 
-def walk(folder: Path) -> Iterator[tuple[str, Path]]:
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below a folder, by its relative name, sorted; links to folders inside are followed once."""
-    seen = {os.path.realpath(folder)}
-    for here, folders, names in os.walk(os.path.realpath(folder), followlinks=True):
+    top = os.path.realpath(folder)
+    seen = {top}
+    for here, folders, names in os.walk(top, followlinks=True):
         folders.sort()
         for name in list(folders):
             real = os.path.realpath(os.path.join(here, name))
@@ -75,14 +96,7 @@ def walk(folder: Path) -> Iterator[tuple[str, Path]]:
                 seen.add(real)
         for name in sorted(names):
             path = Path(here, name)
-            yield path.relative_to(os.path.realpath(folder)).as_posix(), path
-
-
-def _damaged(folder: Path) -> Iterator[tuple[str, str]]:
-    for name, path in walk(folder):
-        text = fault(path) if path.suffix.lower() in KNOWN else ""
-        if text:
-            yield name, text
+            yield path.relative_to(top).as_posix(), path
 
 
 def _rule(rule: Rule, folder: Path) -> Iterator[Problem]:
@@ -102,9 +116,9 @@ def _rule(rule: Rule, folder: Path) -> Iterator[Problem]:
         found = sum(p.is_file() and p.name.endswith(rule.suffix) for p in place.iterdir())
         yield from _count(name, f"files {rule.suffix}".strip(), rule.files, found)
     if rule.listed is not None:
-        yield from _filled(place, name, _sequences(folder / rule.listed), f"listed in {rule.listed}")
+        yield from _not_empty(place, name, _sequences(folder / rule.listed), f"listed in {rule.listed}")
     if rule.videos is not None:
-        yield from _filled(place, name, _videos(folder / rule.videos), f"named in {rule.videos}")
+        yield from _not_empty(place, name, _videos(folder / rule.videos), f"named in {rule.videos}")
     if rule.partner is not None:
         yield from _partners(place, name, folder / rule.partner, rule.partner)
 
@@ -120,7 +134,7 @@ def _count(name: str, what: str, expected: int, found: int) -> Iterator[Problem]
         yield Problem(name, f"expected {expected} {what}, found {found}")
 
 
-def _filled(place: Path, name: str, wanted: Iterable[str], why: str) -> Iterator[Problem]:
+def _not_empty(place: Path, name: str, wanted: Iterable[str], why: str) -> Iterator[Problem]:
     """Each wanted sequence is a folder with something in it."""
     for sequence in wanted:
         folder = place / sequence
@@ -166,22 +180,3 @@ def _videos(path: Path) -> list[str]:
         return sorted(json.loads(path.read_text(encoding="utf-8"))["videos"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def require(entry: Entry, folder: Path) -> list[Problem]:
-    """The faults of a usable dataset.
-
-    Raises:
-        InputError: an essential part is missing.
-    """
-    problems = check(entry, folder, files=False)
-    essential = [p for p in problems if p.essential]
-    if essential:
-        inner = below(entry, folder)
-        hint = (
-            f"it is one folder further down: {inner}"
-            if inner
-            else f"`stremn data check {entry.name} --path {shlex.quote(str(folder))}` says all"
-        )
-        raise InputError(f"expected {entry.title} in {folder}, found {essential[0]}; {hint}")
-    return problems

@@ -4,25 +4,21 @@ import logging
 import threading
 from pathlib import Path
 
-from stremn.acquire.download import Habits, Wanted, accept
-from stremn.acquire.network import words
-from stremn.acquire.progress import Meter, Stopped
-from stremn.errors import InputError
+import requests
+from rich.progress import Progress
 
-DRIVE_PAGE = "https://drive.google.com/file/d/{}/view"
+from stremn.acquire.download import TIMEOUT, TRIES, Download, Stopped, accept
+from stremn.errors import InputError, short_reason
 
 
-def fetch_drive(
-    drive: str, wanted: Wanted, meter: Meter, stop: threading.Event, habits: Habits | None = None
-) -> str:
+def fetch_drive(drive: str, download: Download, progress: Progress, stop: threading.Event) -> str:
     """Fetch a Google Drive file; gdown keeps its own partial file and goes on with it.
 
     Args:
         drive: the file's id.
-        wanted: the file; what comes is accepted by the same rules as over HTTP.
-        meter: counts the bytes.
+        download: the file; what comes is accepted by the same rules as over HTTP.
+        progress: shows its bytes.
         stop: when set, the download stops.
-        habits: patience.
 
     Returns:
         sha256 of the file.
@@ -32,47 +28,38 @@ def fetch_drive(
         Stopped: ``stop`` was set.
     """
     import gdown
-    import requests
 
-    habits = habits or Habits()
-    wanted.path.parent.mkdir(parents=True, exist_ok=True)
-    seen = 0
-
-    def tell(have: int, total: int | None) -> None:
-        nonlocal seen
-        meter.expect(wanted.name, total or wanted.size or 0, 0)
-        meter.add(max(0, have - seen))
-        seen = have
-
+    download.path.parent.mkdir(parents=True, exist_ok=True)
+    task = progress.add_task(download.name, total=download.size)
     try:
         found = gdown.download(
             id=drive,
-            output=str(wanted.part),
+            output=str(download.part),
             quiet=True,
             use_cookies=False,
             resume=True,
-            progress=tell,
+            progress=lambda have, total: progress.update(task, completed=have, total=total),
             cancel=stop,
-            timeout=habits.timeout,
-            retries=habits.tries,
+            timeout=TIMEOUT,
+            retries=TRIES,
         )
     except gdown.exceptions.DownloadCancelled:
         raise Stopped from None
     except (gdown.exceptions.DownloadError, requests.RequestException) as error:
         raise InputError(
-            f"expected {wanted.name} from Google Drive, found: {words(error)}; try again later (tomorrow, if it "
-            "is a quota), or fetch "
-            f"{DRIVE_PAGE.format(drive)} by hand into {wanted.path}"
+            f"expected {download.name} from Google Drive, found: {short_reason(error)}; try again later "
+            f"(tomorrow, if it is a quota), or fetch https://drive.google.com/file/d/{drive}/view by hand "
+            f"into {download.path}"
         ) from None
-    if found is None or not wanted.part.is_file():
-        raise InputError(f"expected {wanted.name} from Google Drive, found nothing: try again later")
-    return accept(wanted)
+    if found is None or not download.part.is_file():
+        raise InputError(f"expected {download.name} from Google Drive, found nothing: try again later")
+    return accept(download)
 
 
 def fetch_hub(repository: str, name: str) -> Path:
     """A file of a Hugging Face repository, in that library's own cache, where timm looks for it.
 
-    What is in the cache is not fetched again; a cut download goes on.
+    A file in the cache is not fetched again; a cut download goes on.
 
     Args:
         repository: such as ``timm/resnet50_gn.a1h_in1k``.
@@ -90,15 +77,7 @@ def fetch_hub(repository: str, name: str) -> Path:
         return Path(hf_hub_download(repository, name))
     except (OSError, ValueError) as error:  # its own errors derive from these; no network: OSError
         raise InputError(
-            f"expected {name} of huggingface.co/{repository}, found: {words(error)}; try again later"
+            f"expected {name} of huggingface.co/{repository}, found: {short_reason(error)}; try again later"
         ) from None
     finally:
         log.setLevel(before)
-
-
-def find_hub(repository: str, name: str) -> Path | None:
-    """Where that file lies in the cache; nothing is fetched."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repository, name)
-    return Path(found) if isinstance(found, str) else None

@@ -13,16 +13,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO
 
-from stremn.acquire.progress import Stopped
+from stremn.acquire.download import Stopped
 from stremn.errors import InputError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes read at a time
 RATIO = 200  # a member may grow by this much …
 FREE = 16 << 20  # … once it is larger than this, in bytes
 MEMBERS = 2_000_000
-LITTER = ("__MACOSX/", ".DS_Store")
 BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -32,14 +31,7 @@ BROKEN = (
     EOFError,
     NotImplementedError,
 )
-
-
-class Member(NamedTuple):
-    """One file of an archive: its name there, its packed size (0: unknown), and how to read it."""
-
-    name: str
-    packed: int
-    stream: IO[bytes] | gzip.GzipFile
+Member = tuple[str, int, IO[bytes]]  # name in the archive, packed bytes (0: not known), content
 
 
 def unpack(
@@ -64,12 +56,17 @@ def unpack(
     folder.mkdir(parents=True, exist_ok=True)
     written = 0
     try:
-        for count, member in enumerate(_members(archive), start=1):
+        for count, (name, packed, content) in enumerate(_members(archive, folder), start=1):
             if count > MEMBERS:
                 raise InputError(f"expected at most {MEMBERS} files in {archive.name}, found more")
-            path = _place(folder, member.name, strip, archive.name)
-            if path is not None:
-                written += _write(member, path, limit - written, archive.name, stop)
+            inner = _inner_path(name, archive.name)
+            if inner.is_relative_to(strip):
+                inner = inner.relative_to(strip)
+            if not inner.parts or inner.parts[0] == "__MACOSX" or inner.name == ".DS_Store":
+                continue
+            path = folder / inner
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written += _write(content, path, packed, limit - written, archive.name, stop)
     except BROKEN as error:
         raise InputError(
             f"expected a whole archive {archive.name}, found a damaged one ({str(error)[:100]}): get it again"
@@ -79,11 +76,12 @@ def unpack(
     return written
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path, folder: Path) -> Iterator[Member]:
+    """The files of an archive, each with its content opened."""
     if archive.name.endswith(".zip"):
         return _zip_members(archive)
     if archive.name.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")):
-        return _tar_members(archive)
+        return _tar_members(archive, folder)
     if archive.name.endswith(".gz"):
         return _gzip_member(archive)
     raise InputError(f"expected a zip or tar archive, found {archive.name}: unpack it by hand")
@@ -91,8 +89,7 @@ def _members(archive: Path) -> Iterator[Member]:
 
 def _zip_members(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as opened:
-        infos = opened.infolist()
-        for info in infos:
+        for info in opened.infolist():  # all of them before the first byte is written
             kind = (info.external_attr >> 16) & 0o170000
             if kind not in (0, 0o100000, 0o040000):
                 raise InputError(
@@ -102,32 +99,37 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                 raise InputError(
                     f"expected readable files in {archive.name}, found an encrypted one: unpack it"
                 )
-            check_name(info.filename, archive.name)
-        for info in infos:
+            _inner_path(info.filename, archive.name)
+        for info in opened.infolist():
             if not info.is_dir():
-                with opened.open(info) as stream:
-                    yield Member(info.filename, max(1, info.compress_size), stream)
+                with opened.open(info) as content:
+                    yield info.filename, max(1, info.compress_size), content
 
 
-def _tar_members(archive: Path) -> Iterator[Member]:
+def _tar_members(archive: Path, folder: Path) -> Iterator[Member]:
     with tarfile.open(archive, "r:*") as opened:
         for info in opened:
-            if not (info.isreg() or info.isdir()):
+            try:
+                tarfile.data_filter(info, str(folder))
+                good = info.isreg() or info.isdir()  # the filter lets links pass that stay inside
+            except tarfile.FilterError:
+                good = False
+            if not good:
                 raise InputError(
-                    f"expected files and folders in {archive.name}, found a link or device {info.name!r}"
+                    f"expected files and folders inside of the folder in {archive.name}, found {info.name!r}, "
+                    "a link or device or outside: it is not unpacked"
                 )
-            check_name(info.name, archive.name)
-            stream = opened.extractfile(info) if info.isreg() else None
-            if stream is not None:
-                yield Member(info.name, 0, stream)
+            content = opened.extractfile(info)
+            if content is not None:
+                yield info.name, 0, content
 
 
 def _gzip_member(archive: Path) -> Iterator[Member]:
-    with gzip.open(archive) as stream:
-        yield Member(archive.name.removesuffix(".gz"), archive.stat().st_size, stream)
+    with gzip.open(archive) as content:
+        yield archive.name.removesuffix(".gz"), archive.stat().st_size, content  # type: ignore[misc]
 
 
-def check_name(name: str, archive: str) -> PurePosixPath:
+def _inner_path(name: str, archive: str) -> PurePosixPath:
     """A member's name as a path that stays inside.
 
     Raises:
@@ -142,30 +144,20 @@ def check_name(name: str, archive: str) -> PurePosixPath:
     return path
 
 
-def _place(folder: Path, name: str, strip: str, archive: str) -> Path | None:
-    """Where a member goes; None for litter."""
-    path = check_name(name, archive)
-    if str(path).startswith(LITTER[0]) or path.name == LITTER[1] or not path.parts:
-        return None
-    top = PurePosixPath(strip)
-    if strip and path.is_relative_to(top):
-        path = path.relative_to(top)
-    return folder.joinpath(*path.parts) if path.parts else None
-
-
-def _write(member: Member, path: Path, room: int, archive: str, stop: threading.Event | None) -> int:
+def _write(
+    content: IO[bytes], path: Path, packed: int, room: int, archive: str, stop: threading.Event | None
+) -> int:
     """One member to disk, as long as it stays within its limits; returns its bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    most = max(FREE, RATIO * member.packed) if member.packed else room
+    most = max(FREE, RATIO * packed) if packed else room
     done = 0
     with path.open("wb") as file:
-        while chunk := member.stream.read(CHUNK):
+        while chunk := content.read(CHUNK):
             done += len(chunk)
             if done > room:
                 raise InputError(f"expected less in {archive}, found more than its limit: it is not unpacked")
             if done > most:
                 raise InputError(
-                    f"expected less in {archive}, found {member.name!r} growing over {RATIO} times: a bomb"
+                    f"expected less in {archive}, found {path.name!r} growing over {RATIO} times: a bomb"
                 )
             if stop is not None and stop.is_set():
                 raise Stopped

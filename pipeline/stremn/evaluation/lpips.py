@@ -5,7 +5,6 @@ downloaded here. A file counts only if its SHA-256 starts as torchvision's file 
 ever comes from other or random weights.
 """
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 
 from stremn.compat import ensure_torchvision
 from stremn.errors import InputError
+from stremn.fingerprint import digests
 
 WEIGHTS_NAME = "alexnet-owt-7be5be79.pth"
 WEIGHTS_SHA256 = "7be5be79"  # the first digits, as torchvision gives them in the name
@@ -97,8 +97,7 @@ def _problem(file: Path) -> str | None:
     if not file.is_file():
         return "not found"
     try:
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = digests(file)["sha256"]
     except OSError as error:
         return f"unreadable ({error.strerror})"
     if not found.startswith(WEIGHTS_SHA256):

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn.acquire.catalogue import load
-from stremn.acquire.prepare import describe, prepare
+from stremn.acquire.installed import describe, prepare
 from stremn.data import prepared
 from stremn.data.clips import VOID
 from stremn.data.prepared import Source, write_source
