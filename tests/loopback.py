@@ -17,6 +17,7 @@ class Page:
         body: the true bytes.
         cuts: bytes after which the answers are cut, one per request; then no more cuts.
         statuses: answers before the first good one.
+        retry_after: what those answers ask the client to wait, as sent; empty for nothing.
         ranges: whether Range is obeyed.
         polite: whether If-Range is obeyed.
         etag: as sent; empty for none.
@@ -29,6 +30,7 @@ class Page:
     body: bytes
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    retry_after: str = ""
     ranges: bool = True
     polite: bool = True
     etag: str = '"one"'
@@ -88,7 +90,11 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             site.asked.setdefault(path, []).append(self.headers.get("Range", ""))
             site.if_range.setdefault(path, []).append(self.headers.get("If-Range", ""))
             if page is None or page.statuses:
-                self.send_error(page.statuses.pop(0) if page else 404)
+                self.send_response(page.statuses.pop(0) if page else 404)
+                self.send_header("Content-Length", "0")
+                if page and page.retry_after:
+                    self.send_header("Retry-After", page.retry_after)
+                self.end_headers()
                 return
             start = self._start(page)
             if start is None:

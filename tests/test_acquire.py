@@ -7,6 +7,7 @@ import socket
 import struct
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,22 @@ def test_a_server_that_stays_away_is_given_up(site: Site, tmp_path: Path) -> Non
     assert len(site.asked["x.bin"]) == 3 and nothing_left(tmp_path)
 
 
+def test_a_pause_that_the_server_asks_for_is_kept_and_can_be_stopped(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("x.bin", BODY, statuses=[503], retry_after="1")
+    monkeypatch.setattr(downloading, "LONGEST_PAUSE", 60)
+    start = time.monotonic()
+    assert load(download(site, tmp_path)) == sha(BODY)
+    assert time.monotonic() - start >= 1
+    site.put("y.bin", BODY, statuses=[503], retry_after="3600")
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(Stopped):
+        fetch(download(site, tmp_path, "y.bin"), Progress(disable=True), stop)
+    assert time.monotonic() - start < 30 and len(site.asked["y.bin"]) == 1
+
+
 def test_a_missing_file_is_told_at_once(site: Site, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found the answer 404"):
         load(download(site, tmp_path))
@@ -187,6 +204,8 @@ def test_what_is_not_the_file_is_refused(
         load(download(site, tmp_path, name, **known))
     assert not (tmp_path / name).exists()
     assert "\n" not in str(error.value)
+    if "web page" in message or "other content" in message or "with " in message:
+        assert nothing_left(tmp_path)
 
 
 def test_the_first_digits_of_a_checksum_are_compared(site: Site, tmp_path: Path) -> None:

@@ -133,11 +133,10 @@ def _session(stop: threading.Event) -> requests.Session:
 
     retries = Retries(
         TRIES - 1,
-        other=0,  # a certificate that is not trusted
         status_forcelist=BUSY,
         backoff_factor=PAUSE,
-        raise_on_status=False,
         respect_retry_after_header=True,
+        raise_on_status=False,
     )
     session = requests.Session()
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "stremn"})
@@ -177,12 +176,8 @@ class _Transfer:
                 return self._receive(response)
         except urllib3.exceptions.HTTPError as error:  # while the body came
             return f"a failed connection ({short_reason(error)})"
-        except requests.exceptions.SSLError as error:
-            raise InputError(f"expected a trusted connection to {url}, found {short_reason(error)}") from None
-        except (requests.ConnectionError, requests.Timeout) as error:
+        except requests.RequestException as error:  # the session has tried often enough
             raise self._gave_up(f"a failed connection ({short_reason(error)})") from None
-        except requests.RequestException as error:
-            raise InputError(f"expected a file at {url}, found {short_reason(error)}") from None
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise InputError(
@@ -221,16 +216,8 @@ class _Transfer:
         total = total or download.size
         self.progress.reset(self.task, total=total, completed=start)
         have = start if status == 416 else self._copy(response, start)
-        if total is None and not (chunked or length.isdigit() or download.checksums):
-            raise InputError(
-                f"expected a size or a checksum for {download.name}, found neither: a cut file could not be "
-                "told from a whole one; fetch it by hand from the dataset's page"
-            )
-        if total is not None and have > total:
-            raise InputError(
-                f"expected {total} bytes of {download.name}, found {have}: the server's sizes do not agree"
-            )
-        return "" if total in (None, have) else f"{have} of {total} bytes"
+        ends_itself = chunked or length.isdigit() or bool(download.checksums)
+        return _what_is_missing(download.name, have, total, ends_itself)
 
     def _copy(self, response: requests.Response, start: int) -> int:
         """Bytes of the body to the partial file; returns its size."""
@@ -240,14 +227,22 @@ class _Transfer:
             file.truncate()
             while chunk := response.raw.read(CHUNK, decode_content=False):
                 if at == 0:
-                    kind = response.headers.get("Content-Type", "")
-                    check_head(self.download.name, chunk[:HEAD], self.download.url, kind)
+                    self._check_head(chunk, response)
                 file.write(chunk)
                 at += len(chunk)
                 self.progress.advance(self.task, len(chunk))
                 if self.stop.is_set():
                     raise Stopped
         return at
+
+    def _check_head(self, chunk: bytes, response: requests.Response) -> None:
+        """Refuse a web page, or another kind of file, before the rest of it comes."""
+        kind = response.headers.get("Content-Type", "")
+        try:
+            check_head(self.download.name, chunk[:HEAD], self.download.url, kind)
+        except InputError:
+            self.download.forget()
+            raise
 
 
 def _resume_headers(download: Download) -> dict[str, str]:
@@ -269,6 +264,22 @@ def _continues(download: Download, headers: Mapping[str, str]) -> tuple[bool, in
     note, now = read_json(download.note), {"etag": headers.get("ETag"), "total": total}
     same = all(now[key] == note.get(key) for key in now if now[key] and note.get(key))
     return same and download.have == (int(found[1]) if found[1] else total), total
+
+
+def _what_is_missing(name: str, have: int, total: int | None, ends_itself: bool) -> str:
+    """After the body ended: how much is missing, the empty text for nothing.
+
+    Raises:
+        InputError: there is too much, or nobody can tell.
+    """
+    if total is None and not ends_itself:
+        raise InputError(
+            f"expected a size or a checksum for {name}, found neither: a cut file could not be told from a "
+            "whole one; fetch it by hand from the dataset's page"
+        )
+    if total is not None and have > total:
+        raise InputError(f"expected {total} bytes of {name}, found {have}: the server's sizes do not agree")
+    return "" if total in (None, have) else f"{have} of {total} bytes"
 
 
 def _check_size_and_room(download: Download, start: int, total: int | None) -> None:

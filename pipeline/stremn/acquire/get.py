@@ -9,29 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from stremn.acquire import layout
+from stremn.acquire import installed, layout
 from stremn.acquire.catalogue import Entry, File
 from stremn.acquire.checks import check_file
 from stremn.acquire.download import RESERVE, Download, Stopped, fetch
-from stremn.acquire.installed import (
-    NOTES,
-    Places,
-    find_installed,
-    index_folder,
-    read_index,
-    summary,
-    write_index,
-)
+from stremn.acquire.installed import NOTES, Places, find_installed, read_index
 from stremn.acquire.sources import fetch_drive, fetch_hub
 from stremn.acquire.unpack import unpack
 from stremn.errors import InputError
@@ -115,11 +100,10 @@ def _fetch_and_install(
     """Fetch everything, then unpack entry by entry; returns what went wrong, in a line each."""
     stop, errors = threading.Event(), []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    bytes_and_speed = bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()
+    columns = bars.TextColumn("{task.description}"), bars.BarColumn(), *bytes_and_speed
     try:
-        with Progress(
-            *columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not show
-        ) as progress:
+        with bars.Progress(*columns, console=Console(stderr=True), disable=not show) as progress:
             jobs = {
                 (entry.name, file.name): pool.submit(_fetch_file, entry, file, places, progress, stop)
                 for entry in entries
@@ -153,7 +137,9 @@ def _wait(jobs: set[Future[str]]) -> None:
                 job.result()
 
 
-def _fetch_file(entry: Entry, file: File, places: Places, progress: Progress, stop: threading.Event) -> str:
+def _fetch_file(
+    entry: Entry, file: File, places: Places, progress: bars.Progress, stop: threading.Event
+) -> str:
     """One file; an existing one that may be used is skipped. Returns its sha256."""
     if file.hub is not None:
         return str(fetch_hub(file.hub, file.name))
@@ -205,16 +191,18 @@ def _install(entry: Entry, places: Places, hashes: dict[str, str], keep: bool, s
                 f"expected {entry.title} in {' and '.join(file.name for file in entry.files)}, found {lost[0]}: "
                 f"another file than expected, compare with {entry.page}"
             )
-        items = index_folder(whole)
+        items = installed.index_folder(whole)
         folder.parent.mkdir(parents=True, exist_ok=True)
         swap(whole, folder, scratch / "old")  # an earlier one of ours goes only now
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         with suppress(OSError):  # another one is being unpacked
             scratch.parent.rmdir()
-    write_index(places.index(entry.name), items)
-    write_index(places.seen(entry.name, folder), items)
-    write_json(places.manifest(entry.name), {"name": entry.name, "files": files, "content": summary(items)})
+    installed.write_index(places.index(entry.name), items)
+    installed.write_index(places.seen(entry.name, folder), items)
+    write_json(
+        places.manifest(entry.name), {"name": entry.name, "files": files, "content": installed.summary(items)}
+    )
     if not keep and entry.how != "form":
         shutil.rmtree(places.downloads(entry.name), ignore_errors=True)
 
