@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import torch
 
+from stremn.data.batches import batches
 from stremn.data.datasets import open_clips
-from stremn.data.loader import batches
 from stremn.data.sampling import ClipSampler
 
 WAITING = 0.02  # seconds: a batch that comes within this was ready

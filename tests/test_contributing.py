@@ -44,8 +44,11 @@ def test_the_rule() -> None:
 def test_the_dataset(tmp_path: Path) -> None:
     frames, masks = np.zeros((2, 16, 16, 3), np.uint8), np.ones((2, 16, 16), np.uint8)
     write_clip(tmp_path / "test", Clip("a", frames, masks, 1))
+    for ours, theirs in (("JPEGImages", "frames"), ("Annotations", "masks")):
+        (tmp_path / "test" / ours).rename(tmp_path / "test" / theirs)
     exec(compile(example("Add a dataset"), str(PAGE), "exec"), {})
     try:
-        assert open_clips("lab", tmp_path, "test").names == ["a"]
+        clips = open_clips("lab", tmp_path, "test", limit=1)
+        assert clips.names == ["a"] and (clips[0].masks == 1).all()
     finally:
         del DATASETS["lab"]

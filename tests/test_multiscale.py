@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 import stremn
-from stremn.data.clips import Clip, ClipFolder, read_mask, write_clip, write_mask
+from stremn.data.clips import Clip, read_mask, write_clip, write_mask
+from stremn.data.folders import open_clip_folder
 from stremn.errors import InputError
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import SCALES, multiscale_rollout
@@ -286,7 +287,7 @@ def test_a_folder_of_clips_at_several_scales_and_post_processed(tmp_path: Path) 
         _, masks = clip(frames=4, height=32, width=48)
         frames = g.integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)
         write_clip(tmp_path / "data", Clip(name, frames, masks[0].numpy().astype(np.uint8), 2))
-    clips, policy = ClipFolder(tmp_path / "data"), make_policy("learned", slots=3)
+    clips, policy = open_clip_folder(tmp_path, "data"), make_policy("learned", slots=3)
     roll = partial(multiscale_rollout, scales=(1.0, 1.5), flip=True)
     both, alone = (
         segment_folder(

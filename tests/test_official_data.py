@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from stremn.data.batches import IGNORED
 from stremn.data.clips import VOID, Clip, read_mask, write_clip, write_mask
 from stremn.data.datasets import DATASETS, names, open_clips, open_images, open_videos
 from stremn.data.images import ImageClipSampler
@@ -23,7 +24,7 @@ from stremn.data.official.davis import one_object
 from stremn.data.official.moving_mnist import move, read_digits
 from stremn.data.official.rle import decode, from_runs, parse
 from stremn.data.official.voc import fill_rim
-from stremn.data.sampling import IGNORED, ClipSampler, largest_in_view
+from stremn.data.sampling import ClipSampler, largest_in_view
 from stremn.data.videos import resized
 from stremn.errors import InputError
 from stremn.evaluation.vos import score_folder

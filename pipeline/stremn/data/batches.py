@@ -1,9 +1,19 @@
-"""What a training step sees of clips. B clips, O objects, T frames, H W pixels."""
+"""What a training step sees of clips, and batches by step number, made ahead of time by worker processes.
 
+B clips, O objects, T frames, H W pixels.
+"""
+
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+IGNORED = -100  # label of void pixels in a batch: no object, no background, no loss
+Batch = TypeVar("Batch", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -43,3 +53,46 @@ def renumber(masks: Tensor, objects: int, order: Tensor | None = None) -> tuple[
     for number, old in enumerate(kept, start=1):
         table[old] = number
     return table[masks.long()], torch.arange(objects) < len(kept)
+
+
+class Sampler(Protocol[Batch]):
+    """Anything whose batch is a function of the step."""
+
+    def batch(self, step: int) -> Batch: ...
+
+
+class Seeded(Protocol):
+    """A sampler whose draws depend on a seed."""
+
+    seed: int
+
+
+Drawn = TypeVar("Drawn", bound=Seeded)
+
+
+def with_seed(sampler: Drawn, seed: int) -> Drawn:
+    """The same sampler with another seed; the one given stays as it is."""
+    other = copy(sampler)
+    other.seed = seed
+    return other
+
+
+class _Steps(Dataset):
+    def __init__(self, sampler: Sampler, start: int, stop: int) -> None:
+        self.sampler, self.start, self.stop = sampler, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> object:
+        return self.sampler.batch(self.start + index)
+
+
+def batches(sampler: Sampler[Batch], start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+    """``sampler.batch(step)`` for start ≤ step < stop, in order; ``workers`` processes work ahead (0: none).
+
+    The batches do not depend on the number of workers.
+    """
+    if stop <= start:
+        return
+    yield from DataLoader(_Steps(sampler, start, stop), batch_size=None, shuffle=False, num_workers=workers)

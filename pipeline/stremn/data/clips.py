@@ -1,12 +1,8 @@
-"""Clips on disk in the layout of DAVIS, and masks as palette PNGs.
-
-``<root>/JPEGImages/<sequence>/<frame>.jpg`` (or .png) and ``<root>/Annotations/<sequence>/<frame>.png``,
-matched by stem. T frames, H W pixels. Sets in their official layouts: ``data.official``.
+"""A clip in memory; images and masks (palette PNGs) on disk. T frames, H W pixels.
 
 Void (255) marks pixels that nobody labelled; a frame without annotation is void throughout.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +14,8 @@ from stremn.errors import InputError
 from stremn.files import replacing
 
 IMAGES, MASKS = "JPEGImages", "Annotations"
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 VOID = 255
 Pixels = NDArray[np.uint8]
-Pair = tuple[Path, Path | None]  # files of a frame's image and, where it is annotated, of its mask
 
 
 @dataclass(frozen=True)
@@ -43,120 +37,6 @@ class Clip:
     def annotated(self) -> NDArray[np.bool_]:
         """Boolean (T,): which frames have a mask."""
         return (self.masks != VOID).any(axis=(1, 2))
-
-
-class ClipFolder:
-    """A folder of annotated clips.
-
-    Args:
-        root: holds ``JPEGImages`` and ``Annotations``.
-        cache: keep decoded clips in memory (for small sets).
-        limit: only that many clips, the first by name; None: all.
-
-    Raises InputError when a folder is missing or empty, when frames and masks do not match, and, on
-    reading, when a file cannot be decoded or sizes differ within a clip.
-    """
-
-    def __init__(self, root: Path | str, cache: bool = True, limit: int | None = None) -> None:
-        self.root = Path(root)
-        for name in (IMAGES, MASKS):
-            if not (self.root / name).is_dir():
-                raise InputError(
-                    f"expected a folder {self.root / name}, found none: give the root that holds it"
-                )
-        self.names = sorted(p.name for p in (self.root / IMAGES).iterdir() if p.is_dir())[:limit]
-        if not self.names:
-            raise InputError(
-                f"expected sequences in {self.root / IMAGES}, found none: make or unpack the data first"
-            )
-        self._hold([_match(self.root, name) for name in self.names], cache)
-
-    def _hold(self, files: Sequence[Sequence[Pair]], cache: bool) -> None:
-        self._files = files
-        self._cache: dict[int, Clip] | None = {} if cache else None
-
-    @property
-    def annotations(self) -> Path:
-        """The folder that holds a folder of masks for each sequence."""
-        return self.root / MASKS
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def length(self, index: int) -> int:
-        """Frames of a clip, without reading it."""
-        return len(self._files[index])
-
-    def frame_names(self, index: int) -> list[str]:
-        """File stem of every frame of a clip."""
-        return [image.stem for image, _ in self._files[index]]
-
-    def annotated(self, index: int) -> list[int]:
-        """Numbers of the frames that have a mask, without reading any."""
-        return [number for number, (_, mask) in enumerate(self._files[index]) if mask is not None]
-
-    def __getitem__(self, index: int) -> Clip:
-        """The whole clip."""
-        if self._cache is None:
-            return self._read(index, range(self.length(index)))
-        if index not in self._cache:
-            self._cache[index] = self._read(index, range(self.length(index)))
-        return self._cache[index]
-
-    def take(self, index: int, frames: Sequence[int]) -> Clip:
-        """Some frames of a clip, in the order given; only these are decoded when nothing is cached."""
-        if self._cache is None:
-            return self._read(index, frames)
-        clip = self[index]
-        chosen = list(frames)
-        return Clip(clip.name, clip.frames[chosen], clip.masks[chosen], clip.objects)
-
-    def _read(self, index: int, frames: Sequence[int]) -> Clip:
-        pairs = [self._files[index][frame] for frame in frames]
-        images = [read_image(image) for image, _ in pairs]
-        unknown = np.full(images[0].shape[:2], VOID, np.uint8)
-        masks = [unknown if mask is None else self._mask(index, mask) for _, mask in pairs]
-        for (path, _), image, mask in zip(pairs, images, masks, strict=True):
-            if image.shape != images[0].shape or mask.shape != image.shape[:2]:
-                raise InputError(
-                    f"expected one size within clip {self.names[index]}, {_by(images[0])}, "
-                    f"found image {_by(image)} and mask {_by(mask)} at {path}: resize the files"
-                )
-        stack = np.stack(masks)
-        return Clip(self.names[index], np.stack(images), stack, self._objects(index, stack))
-
-    def _mask(self, index: int, path: Path) -> Pixels:
-        """The mask of a frame of a clip."""
-        return read_mask(path)
-
-    def _objects(self, index: int, masks: Pixels) -> int:
-        """The largest id of a clip, by the masks read of it."""
-        return int(masks.max(initial=0, where=masks != VOID))
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """The images of a sequence, sorted. Raises InputError when there are none."""
-    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
-    if not images:
-        raise InputError(f"expected frames (jpg or png) in {folder}, found none: remove the folder")
-    return images
-
-
-def _match(root: Path, name: str) -> list[tuple[Path, Path]]:
-    """Pairs of (image, mask) of a sequence, by stem."""
-    images = frame_files(root / IMAGES / name)
-    pairs = [(image, root / MASKS / name / f"{image.stem}.png") for image in images]
-    missing = [mask for _, mask in pairs if not mask.is_file()]
-    if missing:
-        raise InputError(
-            f"expected a mask for each of {len(pairs)} frames of {name}, found {len(pairs) - len(missing)}: "
-            f"the first missing is {missing[0]}"
-        )
-    return pairs
-
-
-def _by(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
 def read_image(path: Path | str) -> Pixels:

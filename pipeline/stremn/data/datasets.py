@@ -2,7 +2,7 @@
 
 Names are those of ``catalogue.yaml``, so that what was acquired can be opened; hyphens do not count.
 
-Three kinds: "clips" (``ClipFolder``: VOS), "images" (``StaticFolder``: pre-training), "videos" (``Videos``:
+Three kinds: "clips" (``Clips``: VOS), "images" (``Images``: pre-training), "videos" (``Videos``:
 prediction). Options are the keyword arguments of the function that the entry names.
 """
 
@@ -14,9 +14,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from stremn.data.clips import ClipFolder
-from stremn.data.folders import open_walkers
-from stremn.data.images import StaticFolder
+from stremn.data.annotated import Clips, Images
+from stremn.data.folders import open_clip_folder, open_image_folder, open_walkers
 from stremn.data.official.coco import open_coco
 from stremn.data.official.cutouts import open_cutouts
 from stremn.data.official.davis import open_davis
@@ -40,18 +39,8 @@ class Dataset:
     open: Callable[..., Any]
 
 
-def _clip_folder(
-    root: Path, split: str = "train", *, cache: bool = True, limit: int | None = None
-) -> ClipFolder:
-    return ClipFolder(root / split, cache, limit)
-
-
-def _static_folder(root: Path, split: str | None = None, *, cache: bool = True) -> StaticFolder:
-    return StaticFolder(root / split if split else root, cache)
-
-
 DATASETS: dict[str, Dataset] = {
-    "clips": Dataset("clips", _clip_folder),
+    "clips": Dataset("clips", open_clip_folder),
     "davis-2016": Dataset("clips", partial(open_davis, year=2016)),
     "davis-2017": Dataset("clips", open_davis),
     "davis-2017-test-dev": Dataset("clips", partial(open_davis, split="test-dev")),
@@ -59,7 +48,7 @@ DATASETS: dict[str, Dataset] = {
     "youtube-vos-2019": Dataset("clips", open_youtube),
     "long-videos": Dataset("clips", open_long_videos),
     "lvos": Dataset("clips", open_long_videos),
-    "images": Dataset("images", _static_folder),
+    "images": Dataset("images", open_image_folder),
     **{name: Dataset("images", partial(open_pairs, name)) for name in LAYOUTS},
     "fss-1000": Dataset("images", open_fss),
     "coco": Dataset("images", open_coco),
@@ -77,7 +66,7 @@ DATASETS: dict[str, Dataset] = {
 pictures. ``video-file``: the root is the file."""
 
 
-def open_clips(name: str, root: Path | str, split: str | None = None, **options: Any) -> ClipFolder:
+def open_clips(name: str, root: Path | str, split: str | None = None, **options: Any) -> Clips:
     """Annotated clips of a dataset, for ``ClipSampler``, ``segment_folder`` and the evaluation.
 
     Args:
@@ -89,7 +78,7 @@ def open_clips(name: str, root: Path | str, split: str | None = None, **options:
     return _open("clips", name, root, split, options)
 
 
-def open_images(name: str, root: Path | str, split: str | None = None, **options: Any) -> StaticFolder:
+def open_images(name: str, root: Path | str, split: str | None = None, **options: Any) -> Images:
     """Images with masks of a dataset, for ``ImageClipSampler``; raises as ``open_clips`` does."""
     return _open("images", name, root, split, options)
 

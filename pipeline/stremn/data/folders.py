@@ -6,11 +6,60 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import Pixels
+from stremn.data.annotated import FRAME_SUFFIXES, ClipFiles, Clips, ImageFiles, Images, frame_files, pair_up
+from stremn.data.clips import IMAGES, MASKS, Pixels, read_mask
 from stremn.data.videos import Video, Videos
 from stremn.errors import InputError
 
 WALKER = re.compile(r"person\d+_([a-z]+)_d\d$")  # name of a video of "walkers", with its action
+
+
+def open_clip_folder(
+    root: Path | str, split: str = "train", *, cache: bool = True, limit: int | None = None
+) -> Clips:
+    """Clips as DAVIS has them: ``<root>/<split>/JPEGImages/<clip>/<frame>.jpg`` (or .png) and ``Annotations``, .png.
+
+    Args:
+        split: a folder below the root; empty: the root itself.
+        cache: keep decoded clips in memory (for small sets).
+        limit: only that many clips, the first by name; None: all.
+
+    Raises:
+        InputError: a folder is missing or empty, or frames and masks do not match.
+    """
+    folder = Path(root, split)
+    for name in (IMAGES, MASKS):
+        if not (folder / name).is_dir():
+            raise InputError(f"expected a folder {folder / name}, found none: give the root that holds it")
+    names = sorted(p.name for p in (folder / IMAGES).iterdir() if p.is_dir())[:limit]
+    if not names:
+        raise InputError(
+            f"expected sequences in {folder / IMAGES}, found none: make or unpack the data first"
+        )
+    files = [
+        ClipFiles(name, pair_up(frame_files(folder / IMAGES / name), folder / MASKS / name), keep=cache)
+        for name in names
+    ]
+    return Clips(folder, files, folder / MASKS)
+
+
+def open_image_folder(root: Path | str, split: str = "", *, cache: bool = True) -> Images:
+    """``<root>/<split>/images/<name>.png`` (or .jpg) with ``masks/<name>.png``; without split in the root itself.
+
+    Raises:
+        InputError: a folder, all images, or a mask are missing.
+    """
+    root = Path(root, split)
+    folder = root / "images"
+    if not folder.is_dir():
+        raise InputError(f"expected a folder {folder}, found none: give the root that holds images and masks")
+    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
+    masks = {path.stem: root / "masks" / f"{path.stem}.png" for path in images}
+    missing = [name for name, path in masks.items() if not path.is_file()]
+    if missing:
+        raise InputError(f"expected a mask for every image of {root}, {missing[0]} has none: add it")
+    files = [ImageFiles(p.stem, p, partial(read_mask, masks[p.stem]), keep=cache) for p in images]
+    return Images(root, files)
 
 
 def open_walkers(root: Path | str, split: str = "train") -> Videos:

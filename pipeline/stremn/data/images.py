@@ -1,9 +1,7 @@
-"""Static images with masks, and short clips made of them by random affine transforms.
+"""Short clips made of static images with masks by random affine transforms.
 
 Source: STM Sec. 3.5 ("rotation, sheering, zooming, translation, and cropping"), STReMN Sec. 4.1.
 """
-
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,54 +9,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stremn.data.annotated import Images
 from stremn.data.augment import compose, mirrored, random_affine, random_colours, share_in_view, view_many
 from stremn.data.batches import ClipBatch, renumber
-from stremn.data.clips import FRAME_SUFFIXES, read_image, read_mask
 from stremn.errors import InputError
 
 FIRST_PASTED = 100  # pasted objects get ids from here on, apart from those of the image below
-
-
-class StaticFolder:
-    """``<root>/images/<name>.png`` (or .jpg) with ``<root>/masks/<name>.png``.
-
-    Raises InputError when a folder or a mask is missing, and on reading when sizes differ.
-    """
-
-    def __init__(self, root: Path | str, cache: bool = True) -> None:
-        self.root = Path(root)
-        folder = self.root / "images"
-        if not folder.is_dir():
-            raise InputError(
-                f"expected a folder {folder}, found none: give the root that holds images and masks"
-            )
-        self._images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
-        if not self._images:
-            raise InputError(f"expected images in {folder}, found none: make or unpack the data first")
-        self.names = [p.stem for p in self._images]
-        missing = [name for name in self.names if not (self.root / "masks" / f"{name}.png").is_file()]
-        if missing:
-            raise InputError(f"expected a mask for every image of {self.root}, {missing[0]} has none: add it")
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 (H, W, 3) and mask uint8 (H, W)."""
-        if self._cache is not None and index in self._cache:
-            return self._cache[index]
-        image, mask = (
-            read_image(self._images[index]),
-            read_mask(self.root / "masks" / f"{self.names[index]}.png"),
-        )
-        if image.shape[:2] != mask.shape:
-            raise InputError(
-                f"expected a mask of {image.shape[:2]} for {self.names[index]}, found {mask.shape}: resize it"
-            )
-        if self._cache is not None:
-            self._cache[index] = (image, mask)
-        return image, mask
 
 
 class ImageClipSampler:
@@ -69,13 +25,13 @@ class ImageClipSampler:
     Differs: STM moves the image with its mask only; pasting gives independent motion and several objects.
 
     Args:
-        folder: images with masks; batch, frames, objects: B, T, O; size: side S in pixels.
+        images: with masks; batch, frames, objects: B, T, O; size: side S in pixels.
     """
 
     def __init__(
-        self, folder: StaticFolder, batch: int, frames: int, objects: int, size: int, seed: int = 0
+        self, images: Images, batch: int, frames: int, objects: int, size: int, seed: int = 0
     ) -> None:
-        self.folder, self.batch_size, self.frames = folder, batch, frames
+        self.images, self.batch_size, self.frames = images, batch, frames
         self.objects, self.size, self.seed = objects, size, seed
         self._ready: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -98,17 +54,17 @@ class ImageClipSampler:
     def _base(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """A whole image with its mask and T maps that keep an object in view at first."""
         for _ in range(100):
-            image, mask = self._shrunk(int(rng.integers(len(self.folder))))
+            image, mask = self._shrunk(int(rng.integers(len(self.images))))
             theta = self._moves(rng, mask, rotate=0.15, shift=0.15)
             if share_in_view(mask, theta[0]) > 0.3:
                 return image.expand(self.frames, -1, -1, -1), mask.expand(self.frames, -1, -1), theta
         raise InputError(
-            f"expected masks with objects in {self.folder.root}, found 100 empty: check the masks"
+            f"expected masks with objects in {self.images.root}, found 100 empty: check the masks"
         )
 
     def _paste(self, rng: np.random.Generator, label: int) -> tuple[Tensor, Tensor, Tensor]:
         """One object of an image under an id of its own, to be laid over another image."""
-        image, mask = self._shrunk(int(rng.integers(len(self.folder))))
+        image, mask = self._shrunk(int(rng.integers(len(self.images))))
         ids = np.unique(mask.numpy())[1:]
         chosen = int(rng.choice(ids)) if len(ids) else 255
         alone = (mask == chosen).to(torch.uint8) * label
@@ -127,7 +83,7 @@ class ImageClipSampler:
     def _shrunk(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (3, H, W) in [0, 1] and ids (H, W), large images shrunk once to about 1.25 S."""
         if index not in self._ready:
-            image, mask = self.folder[index]
+            image, mask = self.images[index]
             pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
             ids = torch.from_numpy(mask.copy())
             factor = 1.25 * self.size / min(mask.shape)

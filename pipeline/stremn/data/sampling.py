@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stremn.data.annotated import Clips
 from stremn.data.augment import compose, mirrored, random_affine, random_colours, share_in_view, view_many
-from stremn.data.batches import ClipBatch, renumber
-from stremn.data.clips import VOID, Clip, ClipFolder
+from stremn.data.batches import IGNORED, ClipBatch, renumber
+from stremn.data.clips import VOID, Clip
 from stremn.errors import InputError
 
-IGNORED = -100  # label of void pixels in a batch: torch's cross entropy passes over it
-TRIES = 100  # random cuts before a folder is declared unfit
+TRIES = 100  # random cuts before a dataset is declared unfit
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ClipSampler:
     Void pixels of the masks become ``IGNORED`` in a batch: no object, no background, no loss.
 
     Args:
-        folder: the clips; batch, frames: B and T.
+        clips: to cut from; batch, frames: B and T.
         objects: O; clips with more lose the surplus to the background.
         size: side S of the square frames returned, pixels.
         max_skip: most frames left out between two sampled ones, or a function of the step (``SkipSchedule``).
@@ -65,7 +65,7 @@ class ClipSampler:
 
     def __init__(
         self,
-        folder: ClipFolder,
+        clips: Clips,
         batch: int,
         frames: int,
         objects: int,
@@ -76,7 +76,7 @@ class ClipSampler:
         jitter: float = 0.0,
         least_area: float = 0.005,
     ) -> None:
-        self.folder, self.batch_size, self.frames = folder, batch, frames
+        self.clips, self.batch_size, self.frames = clips, batch, frames
         self.objects, self.size, self.max_skip, self.seed, self.augment = (
             objects,
             size,
@@ -85,11 +85,11 @@ class ClipSampler:
             augment,
         )
         self.jitter, self.least_area = jitter, least_area
-        self.usable = [i for i in range(len(folder)) if len(folder.annotated(i)) >= frames]
+        self.usable = [i for i in range(len(clips)) if len(clips.annotated(i)) >= frames]
         if not self.usable:
-            longest = max(folder.length(i) for i in range(len(folder)))
+            longest = max(clips.length(i) for i in range(len(clips)))
             raise InputError(
-                f"expected clips of at least {frames} frames in {folder.root}, found at most {longest}: "
+                f"expected clips of at least {frames} frames in {clips.root}, found at most {longest}: "
                 "ask for fewer frames"
             )
 
@@ -109,16 +109,16 @@ class ClipSampler:
         """Frames (T, 3, H, W), ids (T, H, W) and the view (T, 2, 3) of one clip."""
         for _ in range(TRIES):
             index = self.usable[rng.integers(len(self.usable))]
-            known = self.folder.annotated(index)
+            known = self.clips.annotated(index)
             chosen = [known[t] for t in times(rng, len(known), self.frames, skip)]
-            clip = self.folder.take(index, chosen)
+            clip = self.clips.take(index, chosen)
             masks = torch.from_numpy(clip.masks)
             theta = self._views(rng, masks.shape[1], masks.shape[2])
             first = torch.where(masks[0] == VOID, 0, masks[0])
             if share_in_view(first, theta[0]) > 0.3 and largest_in_view(first, theta[0]) >= self.least_area:
                 return self._pixels(clip), masks, theta
         raise InputError(
-            f"expected clips with objects of {self.least_area:.1%} of a crop in {self.folder.root}, found none "
+            f"expected clips with objects of {self.least_area:.1%} of a crop in {self.clips.root}, found none "
             f"in {TRIES} random first frames: check the masks or lower least_area"
         )
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stremn.data.batches import Sampler
 from stremn.data.clips import Pixels
-from stremn.data.loader import Sampler
 from stremn.errors import InputError
 from stremn.files import replacing
 

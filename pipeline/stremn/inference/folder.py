@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stremn.data.clips import Clip, ClipFolder, write_mask
+from stremn.data.annotated import Clips
+from stremn.data.clips import Clip, write_mask
 from stremn.memory import Policy, Trace
 from stremn.tasks.vos import Rollout, rollout
 
 
 def segment_folder(
     network: nn.Module,
-    clips: ClipFolder,
+    clips: Clips,
     policy: Policy,
     out: Path | None = None,
     *,
@@ -120,7 +121,7 @@ def _ids(result: Rollout, size: tuple[int, int]) -> Tensor:
     return torch.stack([frame.argmax(1) for frame in large], 1)
 
 
-def _alike(clips: ClipFolder, width: int) -> Iterator[list[int]]:
+def _alike(clips: Clips, width: int) -> Iterator[list[int]]:
     """Numbers of clips of equal shape and number of objects, in batches."""
     order = sorted(range(len(clips)), key=lambda i: (clips[i].masks.shape, clips[i].objects, clips.names[i]))
     for _, same in groupby(order, key=lambda i: (clips[i].masks.shape, clips[i].objects)):

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn.data import prepared
+from stremn.errors import InputError
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.vos import VOSScores, score_folder
@@ -119,9 +120,12 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
     """J and F of every system, from the saved masks alone."""
     p = stage.parameters
     clips = prepared.clips(stage.inputs("data") / "vos" / p.split)
+    if (truth := clips.annotations) is None:
+        raise InputError(
+            "expected one dataset to be scored, found several joined: name one for the test clips"
+        )
     scores = {
-        name: score_folder(stage.out / PREDICTIONS / name, clips.annotations, p.protocol, clips.names)
-        for name in names
+        name: score_folder(stage.out / PREDICTIONS / name, truth, p.protocol, clips.names) for name in names
     }
     form = {name: s.to_dict(per_frame=True) for name, s in scores.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from stremn import paths
 from stremn.data import prepared
-from stremn.data.batches import ClipBatch
-from stremn.data.loader import batches, with_seed
+from stremn.data.batches import ClipBatch, batches, with_seed
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.errors import InputError
 from stremn.figures.sheets import batch_sheet

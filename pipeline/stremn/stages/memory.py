@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stremn.data import prepared
-from stremn.data.clips import ClipFolder
+from stremn.data.annotated import Clips
 from stremn.errors import InputError
 from stremn.evaluation import traces as counting
 from stremn.evaluation.distinctness import kept_distinctness, thumbnails
@@ -133,7 +133,7 @@ def _plain(traces: dict[str, Trace]) -> list[dict[str, Any]]:
     return [trace.to_dict() for trace in traces.values()]
 
 
-def _clips(stage: Stage[Parameters]) -> ClipFolder:
+def _clips(stage: Stage[Parameters]) -> Clips:
     return prepared.clips(stage.inputs("data") / "vos" / stage.parameters.split)
 
 

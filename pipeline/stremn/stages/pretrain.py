@@ -8,9 +8,8 @@ from torch import nn
 
 from stremn import fingerprint
 from stremn.data import prepared
-from stremn.data.batches import ClipBatch
+from stremn.data.batches import ClipBatch, batches, with_seed
 from stremn.data.images import ImageClipSampler
-from stremn.data.loader import batches, with_seed
 from stremn.errors import InputError
 from stremn.figures.sheets import batch_sheet
 from stremn.models.checkpoints import load_model, load_shared, load_weights, shipped_checkpoint

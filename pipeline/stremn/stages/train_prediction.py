@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stremn.data import prepared
-from stremn.data.loader import Sampler, batches
+from stremn.data.batches import Sampler, batches
 from stremn.data.videos import to_pixels
 from stremn.errors import InputError
 from stremn.figures.sheets import video_sheet

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stremn.data.batches import IGNORED
 from stremn.memory import (
     FeatureState,
     Memory,
@@ -246,7 +247,10 @@ def segmentation_loss(result: Rollout, masks_BTHW: Tensor) -> Tensor:
     for t, logits in enumerate(result.logits):
         rows = counts_BT[:, t]
         if bool(rows.any()):
-            losses.append(F.cross_entropy(logits[rows], masks_BTHW[rows, t], reduction="none").flatten())
+            truth = masks_BTHW[rows, t]
+            losses.append(
+                F.cross_entropy(logits[rows], truth, ignore_index=IGNORED, reduction="none").flatten()
+            )
     if not losses:
         raise ValueError("no frame of the batch has a predicted object")
     return torch.cat(losses).mean()

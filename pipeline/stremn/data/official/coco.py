@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from stremn.data.annotated import ImageFiles, Images
 from stremn.data.clips import Pixels
-from stremn.data.official.listed_images import Item, ListedImages
 from stremn.data.official.rle import decode
 from stremn.errors import InputError
 
@@ -43,7 +43,7 @@ class Instances:
 
 def open_coco(
     root: Path | str, split: str | None = "train2017", *, least_area: float = 0.001, cache: bool = False
-) -> ListedImages:
+) -> Images:
     """Images of COCO with at least one object.
 
     Args:
@@ -52,7 +52,7 @@ def open_coco(
         least_area: share of the image below which an object is left to the background, as crowds are.
             Differs: the papers say nothing of small objects.
 
-    Attribute ``left_out`` of the result: how many images have no object left. Reading the file of train2017
+    ``left_out`` of the result: how many images have no object left. Reading the file of train2017
     takes some 3 GB of memory for a moment. Raises InputError, naming the path, when the file is damaged or
     names an image that is missing.
     """
@@ -72,10 +72,8 @@ def open_coco(
             left_out += 1
             continue
         draw = Instances(height, width, [o[1] for o in large], f"{path}, image {name}")
-        items.append(Item(Path(name).stem, root / split / name, draw))
-    folder = ListedImages(root, items, cache)
-    folder.left_out = left_out
-    return folder
+        items.append(ImageFiles(Path(name).stem, root / split / name, draw, keep=cache))
+    return Images(root, items, left_out)
 
 
 def _read(path: Path) -> tuple[dict[int, tuple[str, int, int]], dict[int, list[tuple[float, Any]]]]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stremn.data import photographs
+from stremn.data.annotated import ImageFiles, Images
 from stremn.data.clips import Pixels
-from stremn.data.official.listed_images import Item, ListedImages
 from stremn.errors import InputError
 
 GREY = 127
@@ -23,7 +23,7 @@ def open_cutouts(
     background: str = "photographs",
     margin: float = 0.25,
     cache: bool = False,
-) -> ListedImages:
+) -> Images:
     """All PNGs of a folder, laid over a background; the object is where alpha is above 127.
 
     Args:
@@ -43,9 +43,10 @@ def open_cutouts(
         raise InputError(
             f"expected cut-out pictures (*.png with alpha) in {root}, found none: check the folder"
         )
-    items = [Item(path.stem, path, partial(_mask, path, margin)) for path in paths]
-    behind = group if background == "photographs" else None
-    return ListedImages(root, items, cache, read=partial(_picture, margin=margin, group=behind))
+    read = partial(_picture, margin=margin, group=group if background == "photographs" else None)
+    return Images(
+        root, [ImageFiles(path.stem, path, partial(_mask, path, margin), read, cache) for path in paths]
+    )
 
 
 def _picture(path: Path, margin: float, group: str | None) -> Pixels:

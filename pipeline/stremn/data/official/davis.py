@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import IMAGES, MASKS, VOID, Pixels
-from stremn.data.official.listed import ListedClips, image_files, pair_up
+from stremn.data.annotated import ClipFiles, Clips, frame_files, pair_up
+from stremn.data.clips import IMAGES, MASKS, VOID, Pixels, read_mask
 from stremn.errors import InputError
 
 FIRST_ONLY = ("test-dev", "test-challenge")  # splits of which only the first masks are public
@@ -27,7 +27,7 @@ def open_davis(
     limit: int | None = None,
     only: Sequence[str] | None = None,
     without: Sequence[str] = (),
-) -> ListedClips:
+) -> Clips:
     """Clips of a split of DAVIS.
 
     Args:
@@ -58,11 +58,11 @@ def open_davis(
     chosen = [name for name in listed if name not in without and (only is None or name in only)]
     names = chosen[:limit]
     first_only = split in FIRST_ONLY
-    files = {
-        name: pair_up(image_files(images, name), masks / name, lambda t, _: t == 0 or not first_only)
-        for name in names
-    }
-    return ListedClips(root, masks, files, convert=one_object if year == 2016 else None, cache=cache)
+    read, files = _one_object_mask if year == 2016 else read_mask, []
+    for name in names:
+        pairs = pair_up(frame_files(images / name), masks / name, lambda t, _: t == 0 or not first_only)
+        files.append(ClipFiles(name, pairs, read_mask=read, keep=cache))
+    return Clips(root, files, masks)
 
 
 def one_object(mask: Pixels) -> Pixels:
@@ -71,6 +71,10 @@ def one_object(mask: Pixels) -> Pixels:
     if not ids.any():
         return (mask == VOID).astype(np.uint8)
     return np.where(mask == VOID, VOID, ids).astype(np.uint8)
+
+
+def _one_object_mask(path: Path) -> Pixels:
+    return one_object(read_mask(path))
 
 
 def _sequences(root: Path, split: str, year: int, resolution: str) -> list[str]:

@@ -6,14 +6,14 @@ in ``<root>/long_video`` or in ``<root>/<split>``.
 
 from pathlib import Path
 
+from stremn.data.annotated import ClipFiles, Clips, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS
-from stremn.data.official.listed import ListedClips, image_files, pair_up
 from stremn.errors import InputError
 
 
 def open_long_videos(
     root: Path | str, split: str | None = None, *, cache: bool = False, limit: int | None = None
-) -> ListedClips:
+) -> Clips:
     """Clips whose first frame has a mask and the others may have none; these are void.
 
     Args:
@@ -32,8 +32,8 @@ def open_long_videos(
     names = sorted(path.name for path in (top / IMAGES).iterdir() if path.is_dir())[:limit]
     if not names:
         raise InputError(f"expected sequences in {top / IMAGES}, found none: unpack the data first")
-    files = {
-        name: pair_up(image_files(top / IMAGES, name), top / MASKS / name, lambda t, _: t == 0)
-        for name in names
-    }
-    return ListedClips(top, top / MASKS, files, cache=cache)
+    files = []
+    for name in names:
+        pairs = pair_up(frame_files(top / IMAGES / name), top / MASKS / name, lambda t, _: t == 0)
+        files.append(ClipFiles(name, pairs, keep=cache))
+    return Clips(top, files, top / MASKS)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import FRAME_SUFFIXES, Pixels, read_image
-from stremn.data.official.listed_images import Item, ListedImages
+from stremn.data.annotated import FRAME_SUFFIXES, ImageFiles, Images
+from stremn.data.clips import Pixels, read_image
 from stremn.errors import InputError
 
 
@@ -50,7 +50,7 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 FLAT = Layout(".", ".")  # as STCN repacked them: <stem>.jpg beside <stem>.png
 
 
-def open_pairs(name: str, root: Path | str, split: str | None = None, *, cache: bool = False) -> ListedImages:
+def open_pairs(name: str, root: Path | str, split: str | None = None, *, cache: bool = False) -> Images:
     """One of the sets of ``LAYOUTS``.
 
     Args:
@@ -74,10 +74,10 @@ def open_pairs(name: str, root: Path | str, split: str | None = None, *, cache: 
             f"expected the folder {' or '.join(str(root / w.images) for w in wanted)} of {name}, found none: "
             "give the root that holds it"
         )
-    return ListedImages(root, [item for layout in fit for item in _pairs(root, layout)], cache)
+    return Images(root, [item for layout in fit for item in _pairs(root, layout, cache)])
 
 
-def open_fss(root: Path | str, split: str | None = None, *, cache: bool = False) -> ListedImages:
+def open_fss(root: Path | str, split: str | None = None, *, cache: bool = False) -> Images:
     """FSS-1000: ``<root>/<class>/<number>.jpg`` and ``.png`` (or below ``fewshot_data``); it has no split."""
     root = Path(root)
     if split is not None:
@@ -88,10 +88,9 @@ def open_fss(root: Path | str, split: str | None = None, *, cache: bool = False)
     if top is None:
         raise InputError(f"expected the folder {root} of FSS-1000, found none: unpack it there")
     classes = sorted(path.name for path in top.iterdir() if path.is_dir())
-    items = [
-        item for kind in classes for item in _pairs(top, Layout(kind, kind, split=""), prefix=f"{kind}/")
-    ]
-    return ListedImages(root, items, cache)
+    return Images(
+        root, [item for kind in classes for item in _pairs(top, Layout(kind, kind), cache, f"{kind}/")]
+    )
 
 
 def read_binary(path: Path) -> Pixels:
@@ -105,7 +104,7 @@ def read_binary(path: Path) -> Pixels:
     return (grey > 3 * 127).astype(np.uint8)
 
 
-def _pairs(root: Path, layout: Layout, prefix: str = "") -> list[Item]:
+def _pairs(root: Path, layout: Layout, keep: bool, prefix: str = "") -> list[ImageFiles]:
     """All pairs of a layout, sorted by name; in a shared folder without endings, masks are the PNGs."""
     images, masks = root / layout.images, root / layout.masks
     if not masks.is_dir():
@@ -121,7 +120,10 @@ def _pairs(root: Path, layout: Layout, prefix: str = "") -> list[Item]:
             f"expected a {kind} in {where} for {path}, found none ({len(alone)} files without a partner): "
             "unpack the set again"
         )
-    return [Item(prefix + s, of_image[s], partial(read_binary, of_mask[s])) for s in sorted(of_image)]
+    return [
+        ImageFiles(prefix + s, of_image[s], partial(read_binary, of_mask[s]), keep=keep)
+        for s in sorted(of_image)
+    ]
 
 
 def _stems(folder: Path, end: str, suffixes: Iterable[str]) -> dict[str, Path]:

@@ -7,14 +7,14 @@ import numpy as np
 from scipy import ndimage
 from scipy.io import loadmat
 
+from stremn.data.annotated import ImageFiles, Images
 from stremn.data.clips import VOID, Pixels, read_mask
-from stremn.data.official.listed_images import Item, ListedImages
 from stremn.errors import InputError
 
 RIM = 5  # pixels: VOC draws void this wide, about, around every object
 
 
-def open_voc(root: Path | str, split: str | None = "train", *, cache: bool = False) -> ListedImages:
+def open_voc(root: Path | str, split: str | None = "train", *, cache: bool = False) -> Images:
     """PASCAL-VOC 2012: ``JPEGImages``, ``SegmentationObject`` and ``ImageSets/Segmentation/<split>.txt``.
 
     Args:
@@ -30,11 +30,13 @@ def open_voc(root: Path | str, split: str | None = "train", *, cache: bool = Fal
     items = []
     for name in names:
         mask = _there(top / "SegmentationObject" / f"{name}.png")
-        items.append(Item(name, _there(top / "JPEGImages" / f"{name}.jpg"), partial(_voc_mask, mask)))
-    return ListedImages(root, items, cache)
+        items.append(
+            ImageFiles(name, _there(top / "JPEGImages" / f"{name}.jpg"), partial(_voc_mask, mask), keep=cache)
+        )
+    return Images(root, items)
 
 
-def open_sbd(root: Path | str, split: str | None = "train", *, cache: bool = False) -> ListedImages:
+def open_sbd(root: Path | str, split: str | None = "train", *, cache: bool = False) -> Images:
     """SBD: ``img``, ``inst`` and ``<split>.txt`` in ``benchmark_RELEASE/dataset``, ``dataset`` or the root.
 
     Args:
@@ -47,8 +49,10 @@ def open_sbd(root: Path | str, split: str | None = "train", *, cache: bool = Fal
     items = []
     for name in _names(top / f"{split or 'train'}.txt"):
         mask = _there(top / "inst" / f"{name}.mat")
-        items.append(Item(name, _there(top / "img" / f"{name}.jpg"), partial(_sbd_mask, mask)))
-    return ListedImages(root, items, cache)
+        items.append(
+            ImageFiles(name, _there(top / "img" / f"{name}.jpg"), partial(_sbd_mask, mask), keep=cache)
+        )
+    return Images(root, items)
 
 
 def fill_rim(mask: Pixels, width: int = RIM) -> Pixels:

@@ -10,8 +10,8 @@ valid and test there is each object's first mask alone, in the frame where it ap
 
 from pathlib import Path
 
-from stremn.data.clips import IMAGES, MASKS, Pair
-from stremn.data.official.listed import ListedClips, image_files, pair_up
+from stremn.data.annotated import ClipFiles, Clips, Pair, frame_files, pair_up
+from stremn.data.clips import IMAGES, MASKS
 from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.errors import InputError
 
@@ -31,7 +31,7 @@ def open_youtube(
     all_frames: bool = False,
     cache: bool = False,
     limit: int | None = None,
-) -> ListedClips:
+) -> Clips:
     """Clips of YouTube-VOS; frames without a mask are void.
 
     Args:
@@ -64,14 +64,21 @@ def open_youtube(
             f"expected videos that {root / part / 'meta.json'} names, found {images / strange[0]}: remove it"
         )
     names = [name for place, name in enumerate(sorted(videos)) if chosen(place)][:limit]
-    files = {name: _pairs(images, masks, name, videos[name], every=part == "train") for name in names}
-    objects = {name: sorted(videos[name]) for name in names}
-    return ListedClips(root / part, masks, files, objects=objects, cache=cache)
+    files = [
+        ClipFiles(
+            name,
+            _pairs(images, masks, name, videos[name], every=part == "train"),
+            ids=sorted(videos[name]),
+            keep=cache,
+        )
+        for name in names
+    ]
+    return Clips(root / part, files, masks)
 
 
 def _pairs(images: Path, masks: Path, name: str, objects: Objects, every: bool) -> list[Pair]:
     """A video's files; masks must exist of every frame that shows an object, or of each one's first."""
-    paths = image_files(images, name)
+    paths = frame_files(images / name)
     shown = [one.frames if every else sorted(one.frames)[:1] for one in objects.values()]
     needed = {frame for frames in shown for frame in frames}
     lost = sorted(needed - {path.stem for path in paths})
