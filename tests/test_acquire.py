@@ -293,18 +293,8 @@ def test_our_call_fits_the_installed_gdown() -> None:
 
     import gdown
 
-    known = set(inspect.signature(gdown.download).parameters)
-    assert {
-        "id",
-        "output",
-        "quiet",
-        "use_cookies",
-        "resume",
-        "progress",
-        "cancel",
-        "timeout",
-        "retries",
-    } <= known
+    ours = "id output quiet use_cookies resume progress cancel timeout retries"
+    assert set(ours.split()) <= set(inspect.signature(gdown.download).parameters)
 
 
 # --- archives
@@ -370,6 +360,7 @@ HOSTILE = {
     "up.tar.gz": (tarred(("../evil.txt", REG, b"x")), "inside of the folder"),
     "absolute.tgz": (tarred(("/tmp/evil.txt", REG, b"x")), "inside of the folder"),
     "link.tar.gz": (tarred(("a", SYM, b"/tmp"), ("a/evil.txt", REG, b"x")), "link or device"),
+    "inner-link.tar.gz": (tarred(("a", REG, b"x"), ("b", SYM, b"a")), "link or device"),
     "hard.tar.gz": (tarred(("a", HARD, b"/etc/passwd")), "link or device"),
     "fifo.tar.gz": (tarred(("a", FIFO, b"")), "link or device"),
     "broken.zip": (zipped({"a": b"x" * 999})[:-30], "damaged"),
@@ -444,7 +435,7 @@ def tree(folder: Path) -> set[str]:
 
 def test_a_dataset_is_fetched_once(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site, cuts=[100_000]), Places(tmp_path / "raw")
-    [outcome] = get([thing], places, show=False)
+    [outcome] = get([thing], places)
     assert outcome.state == "fetched"
     assert tree(places.folder("toy")) == {"masks/a.png", "images/a.jpg", "list.txt"}
     total = {name: len(page.body) for name, page in site.pages.items()}
@@ -453,25 +444,25 @@ def test_a_dataset_is_fetched_once(site: Site, tmp_path: Path) -> None:
         p.name.endswith(".part") for p in tmp_path.rglob("*")
     )
     asked = {name: list(ranges) for name, ranges in site.asked.items()}
-    [again] = get([thing], places, show=False)
+    [again] = get([thing], places)
     assert again.state == "installed" and site.asked == asked
 
 
 def test_what_was_lost_is_fetched_again_and_nothing_else_is_lost(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site), Places(tmp_path / "raw")
-    get([thing], places, show=False)
+    get([thing], places)
     (places.folder("toy") / "images" / "a.jpg").write_bytes(b"\xff\xd8 cut")
     assert find_installed(thing, places) is None
-    get([thing], places, show=False)
+    get([thing], places)
     assert (places.folder("toy") / "images" / "a.jpg").stat().st_size > 700_000
 
 
 def test_a_failed_file_keeps_the_others_for_the_next_run(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site, statuses=[404]), Places(tmp_path / "raw")
     with pytest.raises(InputError, match=r"toy: expected images.tgz .* 404"):
-        get([thing], places, show=False)
+        get([thing], places)
     assert not places.folder("toy").exists() and state(thing, places) == "partly fetched"
-    get([thing], places, show=False)
+    get([thing], places)
     assert len(site.asked["masks.zip"]) == 1 and len(site.asked["images.tgz"]) == 2
     assert state(thing, places) == "here"
 
@@ -479,9 +470,9 @@ def test_a_failed_file_keeps_the_others_for_the_next_run(site: Site, tmp_path: P
 def test_a_kept_archive_that_was_spoilt_is_not_used(site: Site, tmp_path: Path) -> None:
     thing, places = toy(site, statuses=[404]), Places(tmp_path / "raw")
     with pytest.raises(InputError):
-        get([thing], places, show=False)
+        get([thing], places)
     (places.downloads("toy") / "masks.zip").write_bytes(zipped({"TOY/masks/a.png": b"not the mask"}))
-    get([thing], places, show=False)
+    get([thing], places)
     assert (places.folder("toy") / "masks" / "a.png").read_bytes().endswith(b"mmm")
     assert len(site.asked["masks.zip"]) == 2
 
@@ -491,7 +482,7 @@ def test_a_hostile_archive_never_becomes_a_dataset(site: Site, tmp_path: Path, n
     file = {"name": name, "url": site.put(name, HOSTILE[name][0]), "unpack": True}
     places = Places(tmp_path / "raw")
     with pytest.raises(InputError, match=r"toy: expected"):
-        get([entry(file, layout=[])], places, show=False)
+        get([entry(file, layout=[])], places)
     assert not places.folder("toy").exists()
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {".lock", f"{name}.got.json"}
     assert not (tmp_path / "evil.txt").exists()
@@ -501,7 +492,7 @@ def test_another_content_than_the_dataset_is_not_installed(site: Site, tmp_path:
     file = {"name": "x.zip", "url": site.put("x.zip", zipped({"readme.txt": b"moved"})), "unpack": True}
     places = Places(tmp_path / "raw")
     with pytest.raises(InputError, match="found JPEGImages: missing"):
-        get([entry(file, layout=[{"path": "JPEGImages"}])], places, show=False)
+        get([entry(file, layout=[{"path": "JPEGImages"}])], places)
     assert not places.folder("toy").exists()
 
 
@@ -511,7 +502,7 @@ def test_a_folder_of_a_person_is_never_replaced(site: Site, tmp_path: Path) -> N
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
     with pytest.raises(InputError, match="complete it or move it away"):
-        get([thing], places, show=False)
+        get([thing], places)
     assert mine.read_text() == "precious" and not site.asked
 
 
@@ -526,7 +517,7 @@ def test_files_are_fetched_several_at_a_time(site: Site, tmp_path: Path) -> None
     body = BODY[:100_000]  # more than the server sends before it waits
     names = ["a.bin", "b.bin", "c.bin"]
     files = [{"name": n, "url": site.put(n, body, slow=Meeting())} for n in names]
-    get([entry(*files, layout=[])], Places(tmp_path), workers=3, show=False)
+    get([entry(*files, layout=[])], Places(tmp_path), workers=3)
     assert tree(tmp_path / "toy") == set(names) and not gate.broken
 
 
@@ -538,7 +529,7 @@ def test_no_network_is_told_in_a_few_words(tmp_path: Path, monkeypatch: pytest.M
     places, file = Places(tmp_path), {"name": "x.bin", "url": "https://nobody.invalid/x.bin"}
     told = r"x.bin, found a failed connection \(no network, or a host that is not known\) \(\d times\): try again"
     with pytest.raises(InputError, match=told):
-        get([entry(file, layout=[])], places, show=False)
+        get([entry(file, layout=[])], places)
     assert not places.downloads("toy").exists() and not places.folder("toy").exists()
 
 
@@ -554,19 +545,19 @@ def test_a_reason_is_that_of_the_first_cause() -> None:
 def test_archives_fetched_by_hand_are_unpacked_and_stay(tmp_path: Path) -> None:
     form = entry({"name": "x.zip", "unpack": True}, layout=[{"path": "train"}], how="form")
     places = Places(tmp_path)
-    assert get([form], places, show=False)[0].state == "missing" and not list(tmp_path.iterdir())
+    assert get([form], places)[0].state == "missing" and not list(tmp_path.iterdir())
     archive = places.downloads("toy") / "x.zip"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match="a whole zip file"):
-        get([form], places, show=False)
+        get([form], places)
     assert archive.exists() and not places.folder("toy").exists()
     archive.write_bytes(zipped({"valid/meta.json": b"{}"}))
     with pytest.raises(InputError, match=r"expected Toy in x.zip, found train: missing: another file"):
-        get([form], places, show=False)
+        get([form], places)
     assert archive.exists() and {path.name for path in tmp_path.iterdir()} == {".acquired"}
     archive.write_bytes(zipped({"train/meta.json": b"{}"}))
-    assert get([form], places, show=False)[0].state == "fetched"
+    assert get([form], places)[0].state == "fetched"
     assert tree(places.folder("toy")) == {"train/meta.json"} and archive.exists()
 
 
@@ -578,16 +569,16 @@ def test_a_drive_file_fetched_by_hand_is_used(tmp_path: Path, monkeypatch: pytes
     path.parent.mkdir(parents=True)
     path.write_bytes(PAGE)
     with pytest.raises(InputError, match="a web page"):
-        get([thing], places, show=False)
+        get([thing], places)
     assert path.exists()
     path.write_bytes(b"\x80\x02" + BODY)
-    assert get([thing], places, show=False)[0].state == "fetched" and not calls
+    assert get([thing], places)[0].state == "fetched" and not calls
 
 
 def test_only_one_download_at_a_time(site: Site, tmp_path: Path) -> None:
     places = Places(tmp_path / "raw")
     with getting._alone(places), pytest.raises(InputError, match="found one: wait for it"):
-        get([toy(site)], places, show=False)
+        get([toy(site)], places)
     assert not site.asked
 
 
@@ -609,7 +600,7 @@ def test_hub_weights_live_in_their_own_cache(tmp_path: Path, monkeypatch: pytest
     found = lambda *_: str(cache) if cache.exists() else None  # noqa: E731
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", found)
     with pytest.raises(InputError, match="found: no network here; try again"):
-        get([thing], places, show=False)
-    assert get([thing], places, show=False)[0].state == "fetched"
-    assert get([thing], places, show=False)[0].state == "installed" and len(calls) == 2
+        get([thing], places)
+    assert get([thing], places)[0].state == "fetched"
+    assert get([thing], places)[0].state == "installed" and len(calls) == 2
     assert not places.folder("toy").exists()

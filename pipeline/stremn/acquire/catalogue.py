@@ -11,8 +11,6 @@ from stremn.errors import InputError
 from stremn.settings import Settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
-NOT_PUBLISHED = "not published"
-How = Literal["open", "google-drive", "huggingface", "form"]
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 GIB = 1 << 30
 
@@ -142,7 +140,7 @@ class Entry(Settings):
     kind: Literal["video", "image", "prediction", "weights"]
     uses: list[str]
     page: str
-    how: How
+    how: Literal["open", "google-drive", "huggingface", "form"]
     files: list[File]
     limit_gib: float = 1.0
     licence: str
@@ -179,9 +177,9 @@ def load(path: Path | None = None) -> dict[str, Entry]:
     return entries
 
 
-def find(name: str, entries: dict[str, Entry] | None = None) -> Entry:
+def find(name: str) -> Entry:
     """The entry of a name; the error names the nearest one."""
-    entries = load() if entries is None else entries
+    entries = load()
     if name in entries:
         return entries[name]
     low = name.lower()

@@ -216,8 +216,12 @@ class _Transfer:
         total = total or download.size
         self.progress.reset(self.task, total=total, completed=start)
         have = start if status == 416 else self._copy(response, start)
-        ends_itself = chunked or length.isdigit() or bool(download.checksums)
-        return _what_is_missing(download.name, have, total, ends_itself)
+        if total is None and not (chunked or length.isdigit() or download.checksums):
+            raise InputError(
+                f"expected a size or a checksum for {download.name}, found neither: a cut file could not be "
+                "told from a whole one; fetch it by hand from the dataset's page"
+            )
+        return "" if total is None or have >= total else f"{have} of {total} bytes"
 
     def _copy(self, response: requests.Response, start: int) -> int:
         """Bytes of the body to the partial file; returns its size."""
@@ -264,22 +268,6 @@ def _continues(download: Download, headers: Mapping[str, str]) -> tuple[bool, in
     note, now = read_json(download.note), {"etag": headers.get("ETag"), "total": total}
     same = all(now[key] == note.get(key) for key in now if now[key] and note.get(key))
     return same and download.have == (int(found[1]) if found[1] else total), total
-
-
-def _what_is_missing(name: str, have: int, total: int | None, ends_itself: bool) -> str:
-    """After the body ended: how much is missing, the empty text for nothing.
-
-    Raises:
-        InputError: there is too much, or nobody can tell.
-    """
-    if total is None and not ends_itself:
-        raise InputError(
-            f"expected a size or a checksum for {name}, found neither: a cut file could not be told from a "
-            "whole one; fetch it by hand from the dataset's page"
-        )
-    if total is not None and have > total:
-        raise InputError(f"expected {total} bytes of {name}, found {have}: the server's sizes do not agree")
-    return "" if total in (None, have) else f"{have} of {total} bytes"
 
 
 def _check_size_and_room(download: Download, start: int, total: int | None) -> None:

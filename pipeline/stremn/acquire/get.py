@@ -31,9 +31,7 @@ class Outcome(NamedTuple):
     path: Path
 
 
-def get(
-    entries: list[Entry], places: Places, workers: int = 4, keep: bool = False, show: bool = True
-) -> list[Outcome]:
+def get(entries: list[Entry], places: Places, workers: int = 4, keep: bool = False) -> list[Outcome]:
     """Get all entries; those that are installed are skipped.
 
     Args:
@@ -41,7 +39,6 @@ def get(
         places: where it is to lie.
         workers: files fetched at a time.
         keep: keep the archives after unpacking.
-        show: progress bars.
 
     Returns:
         one outcome per entry.
@@ -56,7 +53,7 @@ def get(
     reachable = [entry for entry in missing if entry.how != "form" or _fetched_by_hand(entry, places)]
     if reachable:
         with _alone(places):
-            errors = _fetch_and_install(reachable, places, workers, keep, show)
+            errors = _fetch_and_install(reachable, places, workers, keep)
         if errors:
             raise InputError("; ".join(errors))
     outcomes = []
@@ -94,16 +91,14 @@ def link(entry: Entry, places: Places, path: Path) -> list[layout.Problem]:
     return problems
 
 
-def _fetch_and_install(
-    entries: list[Entry], places: Places, workers: int, keep: bool, show: bool
-) -> list[str]:
+def _fetch_and_install(entries: list[Entry], places: Places, workers: int, keep: bool) -> list[str]:
     """Fetch everything, then unpack entry by entry; returns what went wrong, in a line each."""
     stop, errors = threading.Event(), []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
     bytes_and_speed = bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()
     columns = bars.TextColumn("{task.description}"), bars.BarColumn(), *bytes_and_speed
     try:
-        with bars.Progress(*columns, console=Console(stderr=True), disable=not show) as progress:
+        with bars.Progress(*columns, console=Console(stderr=True)) as progress:
             jobs = {
                 (entry.name, file.name): pool.submit(_fetch_file, entry, file, places, progress, stop)
                 for entry in entries
@@ -230,7 +225,7 @@ def _note(path: Path) -> Path:
 
 
 def _fetched_by_hand(entry: Entry, places: Places) -> bool:
-    """Whether a person has put all archives of a form's dataset into its place."""
+    """Whether a person has put all archives of a form's dataset where they belong."""
     named = [places.downloads(entry.name) / file.name for file in entry.files]
     return bool(named) and all(path.is_file() for path in named)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,15 +58,12 @@ class Item(NamedTuple):
     sha256: str
 
 
-def index_folder(
-    folder: Path, kept: Path | None = None, tell: Callable[[int], None] | None = None
-) -> list[Item]:
+def index_folder(folder: Path, kept: Path | None = None) -> list[Item]:
     """Index of a folder, sorted by name; the folder is only read.
 
     Args:
         folder: the dataset.
         kept: an earlier index; a file whose size and time are as there is not read again. Rewritten.
-        tell: called with the bytes of each file that was read.
     """
     before = {item.name: item for item in read_index(kept)} if kept else {}
     items = []
@@ -76,8 +72,6 @@ def index_folder(
         item = before.get(name)
         if item is None or (item.size, item.changed) != (stat.st_size, stat.st_mtime_ns):
             item = Item(name, stat.st_size, stat.st_mtime_ns, fingerprint.digests(path)["sha256"])
-            if tell is not None:
-                tell(stat.st_size)
         items.append(item)
     items.sort()
     if kept is not None:
@@ -166,16 +160,13 @@ def project_places(root: Path) -> Places:
     return Places(root / "data" / "raw")
 
 
-def prepare(
-    name: str, root: Path, path: str | Path | None = None, tell: Callable[[int], None] | None = None
-) -> tuple[Path, Record]:
+def prepare(name: str, root: Path, path: str | Path | None = None) -> tuple[Path, Record]:
     """A dataset on this disk, and what it consists of. Nothing is downloaded, the dataset is only read.
 
     Args:
         name: as in the catalogue.
         root: the project's root.
         path: where it lies, if not in ``data/raw/<name>`` (from params.yaml); relative to the root.
-        tell: called with the bytes of each file that had to be read.
 
     Returns:
         its folder, and the record: name, path (relative where it is below the root), files, bytes, sha256
@@ -195,7 +186,7 @@ def prepare(
             "`--use PATH` takes it from elsewhere"
         )
     faults = layout.require(entry, folder)
-    content = summary(index_folder(folder, places.seen(name, folder), tell))
+    content = summary(index_folder(folder, places.seen(name, folder)))
     got = read_json(places.manifest(name)).get("content", {}).get("sha256")
     if path is None and not folder.is_symlink() and got not in (None, content["sha256"]):
         raise InputError(
