@@ -16,7 +16,9 @@ import stremn
 from stremn.cli import main
 from stremn.data.clips import read_image, read_mask, write_mask
 from stremn.data.video import VideoWriter, open_frames
+from stremn.errors import InputError
 from stremn.inference.open import default_size, working_size
+from stremn.inference.settings import StreamSettings
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
@@ -117,6 +119,17 @@ def test_segment_writes_everything(
     }
 
 
+def test_settings_are_one_value(weights: Path) -> None:
+    settings = StreamSettings(checkpoint=weights, policy="oldest", slots=4)
+    stream = stremn.open_stream(settings, slots=3, size=32)  # fields replace the value's
+    assert stream.settings == settings.model_copy(update={"slots": 3, "size": 32})
+    assert (stream.policy.name, stream.policy.slots) == ("oldest", 3)
+    with pytest.raises(InputError, match="'polcy'; did you mean 'policy'"):
+        stremn.open_stream(polcy="oldest")
+    with pytest.raises(InputError, match=r"slots: .*found 'many'"):
+        stremn.open_stream(slots="many")
+
+
 def test_segment_is_the_stream(place: Path, weights: Path) -> None:
     assert main(segment(place, weights, "--policy", "every_n", "--every", "2")) == 0
     stream = stremn.open_stream(checkpoint=weights, policy="every_n", every=2)
@@ -150,6 +163,21 @@ def test_segment_tells_bad_input_in_one_line(
     assert "shot_11.png" in message()
     arguments = segment(place, place / "absent.safetensors")
     assert "absent.safetensors" in fails(arguments, capsys, place)
+
+
+def test_a_slip_is_told_before_pytorch_is_loaded(place: Path) -> None:
+    slips = [
+        segment(place, place / "weights", video="absent.mp4"),
+        segment(place, place / "weights", mask="absent.png"),
+        segment(place, place / "weights", "--write", "mask"),
+        segment(place, place / "weights", "--remove", "1:7"),
+    ]
+    code = (
+        "import sys; from stremn.cli import main\n"
+        f"assert [main(slip) for slip in {slips}] == [2] * {len(slips)}\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(), stderr=subprocess.DEVNULL)
 
 
 def test_results_are_replaced_only_on_demand(
@@ -189,6 +217,22 @@ def test_predict_writes_frames_and_a_strip(
     assert "--overwrite" in fails(arguments, capsys, place)
 
 
+def test_a_predictor_that_comes_with_the_package_is_found(
+    place: Path,
+    predictor: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (place / "weights").mkdir()
+    (place / "weights" / "predictor.safetensors").write_bytes(predictor.read_bytes())
+    monkeypatch.setattr("stremn.models.checkpoints.files", lambda _: place)
+    arguments = ["predict", str(place / "in"), "--out", str(place / "out"), "--observed", "4"]
+    assert main([*arguments, "--frames", "1"]) == 0
+    assert main(["info"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  prediction ")]
+    assert str(place / "weights" / "predictor.safetensors") in line
+
+
 def test_predict_tells_bad_input_in_one_line(
     place: Path,
     weights: Path,
@@ -208,8 +252,10 @@ def test_predict_tells_bad_input_in_one_line(
 
 def test_help_is_quick_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
     code = (
-        "import sys; from stremn.cli import main; code = main(['segment', '--help']); "
-        "assert not {'torch', 'numpy', 'av'} & set(sys.modules); sys.exit(code)"
+        "import sys; from stremn.cli import main\n"
+        "for command in ([], ['segment'], ['predict'], ['explore'], ['info'], ['systems'], ['run']):\n"
+        "    assert main([*command, '--help']) == 0\n"
+        "assert not {'torch', 'numpy', 'av'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=environment(), stdout=subprocess.DEVNULL)
     text = help_of("segment", capsys)
@@ -237,7 +283,7 @@ def test_run_and_info(
 
 
 def test_a_bug_shows_its_traceback(place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stremn.segmenting.renditions.draw_overlay", lambda *_: 1 / 0)
+    monkeypatch.setattr("stremn.segmenting.writers.draw_overlay", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(segment(place, weights))
     assert not (place / "out").exists() and not list(place.glob(".out*"))

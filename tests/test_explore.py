@@ -29,7 +29,7 @@ from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.ops.attention import augmented
-from stremn.segmenting.segment_video import segment_stream
+from stremn.segmenting.segment_video import segment_video
 
 FIELDS: dict[str, Any] = {
     "backbone": "tiny",
@@ -302,11 +302,13 @@ def test_a_trace_of_segment_opens_with_its_masks(network: STReMN, clip: Any, tmp
     with VideoWriter(tmp_path / "v.mp4", 10) as video:
         for frame in clip[0]:
             video.write(frame)
-    stream = Stream(network, make_policy("learned", slots=3), META)
-    segment_stream(stream, open_frames(tmp_path / "v.mp4"), first_seen(clip[1])[0], tmp_path / "out")
+    save_model(tmp_path / "weights", network, META)
+    first = first_seen(clip[1])[0]
+    segment_video(tmp_path / "v.mp4", first, tmp_path / "out", checkpoint=tmp_path / "weights", slots=3)
+    steps = Trace.load(tmp_path / "out" / "trace.json").steps
     opened = open_trace(tmp_path / "out", tmp_path / "v.mp4")
     (run,) = opened.runs
-    assert stream.trace is not None and run.trace.steps == stream.trace.steps
+    assert len(steps) == LENGTH and run.trace.steps == steps
     assert run.masks is not None and run.masks[5].shape == (40, 56) and not opened.can_run
     assert open_trace(tmp_path / "out").runs[0].masks is None  # the overlay video has them drawn in
     with pytest.raises(InputError, match="only its trace"):

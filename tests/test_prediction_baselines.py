@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stremn import paths
-from stremn.commands.predict import predict as predict_command
+from stremn.cli import main
 from stremn.data.prepared import Source, write_source
 from stremn.errors import InputError
 from stremn.inference.prediction_cost import milliseconds_per_frame
@@ -319,7 +319,9 @@ def test_more_parameters_only_where_asked() -> None:
 
 
 @pytest.mark.parametrize("system", RECURRENT)
-def test_the_command_predicts_with_a_recurrent_system(system: str, tmp_path: Path) -> None:
+def test_the_command_predicts_with_a_recurrent_system(
+    system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "in").mkdir()
     for t in range(6):
         Image.fromarray(np.full((20, 24, 3), 40 * t, np.uint8)).save(tmp_path / "in" / f"{t:05d}.png")
@@ -328,9 +330,9 @@ def test_the_command_predicts_with_a_recurrent_system(system: str, tmp_path: Pat
         made(system),
         {"system": system, "fields": FIELDS[system], "default_size": 16},
     )
-    told = predict_command(
-        tmp_path / "in", tmp_path / "out", checkpoint=tmp_path / "m.safetensors", observed=4, predicted=3
-    )
+    arguments = ["predict", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--observed", "4"]
+    assert main([*arguments, "--frames", "3", "--checkpoint", str(tmp_path / "m.safetensors")]) == 0
+    told = capsys.readouterr().out
     assert "predicted 4 to 6" in told
     assert len(list((tmp_path / "out" / "predicted").iterdir())) == 3
     assert Trace.load(tmp_path / "out" / "trace.json").steps == []

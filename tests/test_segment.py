@@ -1,4 +1,4 @@
-"""``stremn segment`` grown up: renditions, later masks, removals, parts, cameras, stop and resume."""
+"""``stremn segment``: kinds of output, later masks, removals, ranges, cameras, stop and resume."""
 
 import json
 import os
@@ -29,11 +29,11 @@ from stremn.memory import Trace
 from stremn.models.checkpoints import save_model
 from stremn.models.registry import build_model
 from stremn.models.stremn import STReMN
-from stremn.segmenting import excerpt
-from stremn.segmenting.excerpt import Camera, Excerpt
-from stremn.segmenting.given import mask_files, read_given, removals
+from stremn.segmenting import sources
 from stremn.segmenting.interrupt import Interrupt
-from stremn.segmenting.renditions import RENDITIONS, chosen
+from stremn.segmenting.sources import ClipRange, Webcam
+from stremn.segmenting.user_masks import parse_mask_files, parse_removals, read_user_masks
+from stremn.segmenting.writers import OUTPUTS, parse_kinds
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 HEIGHT, WIDTH, LENGTH = 40, 50, 8
@@ -104,10 +104,10 @@ def masks_in(folder: Path) -> dict[str, np.ndarray]:
 # --- what is written
 
 
-def test_all_renditions_agree_with_each_other(place: Path, weights: Path) -> None:
-    assert main(arguments(place, weights, "--write", ",".join(RENDITIONS))) == 0
+def test_all_outputs_agree_with_each_other(place: Path, weights: Path) -> None:
+    assert main(arguments(place, weights, "--write", ",".join(OUTPUTS))) == 0
     out = place / "out"
-    assert {p.name for p in out.iterdir()} == {*RENDITIONS.values(), "trace.json"}
+    assert {p.name for p in out.iterdir()} == {*OUTPUTS.values(), "trace.json"}
     names = [f"f_{t + 1}" for t in range(LENGTH)]
     for folder in ("masks", "matte", "cutout", "object_mattes/2", "object_mattes/5"):
         assert {p.stem for p in (out / folder).iterdir()} == set(names)
@@ -120,7 +120,7 @@ def test_all_renditions_agree_with_each_other(place: Path, weights: Path) -> Non
         np.testing.assert_array_equal(cutout, np.dstack([frame, grey]))
         own = np.asarray(Image.open(out / "object_mattes" / "5" / f"{name}.png"))
         assert np.abs(own - 255 * likely[2]).max() <= 0.51
-    sizes = {v: open_frames(out / RENDITIONS[v]).size for v in ("overlay", "side-by-side", "matte-video")}
+    sizes = {v: open_frames(out / OUTPUTS[v]).size for v in ("overlay", "side-by-side", "matte-video")}
     assert sizes == {
         "overlay": (HEIGHT, WIDTH),
         "side-by-side": (HEIGHT, 2 * WIDTH),
@@ -134,9 +134,9 @@ def test_all_renditions_agree_with_each_other(place: Path, weights: Path) -> Non
 def test_only_what_was_chosen_stays(place: Path, weights: Path) -> None:
     assert main(arguments(place, weights, "--write", "matte-video,side-by-side")) == 0
     assert {p.name for p in (place / "out").iterdir()} == {"matte.mp4", "side_by_side.mp4", "trace.json"}
-    assert chosen("overlay, masks") == ("masks", "overlay")
+    assert parse_kinds("overlay, masks") == ("masks", "overlay")
     with pytest.raises(InputError, match="did you mean 'matte'"):
-        chosen(["mate"])
+        parse_kinds(["mate"])
     assert matte(np.array([0.0, 0.5, 1.0])).tolist() == [0, 128, 255]
     assert cut_out(np.zeros((2, 3, 3), np.uint8), np.ones((2, 3), np.uint8)).shape == (2, 3, 4)
 
@@ -174,10 +174,10 @@ def test_a_folder_of_masks_named_by_frame_and_a_part_of_the_video(place: Path, w
     whole = open_frames(place / "in")
     write_mask(place / "masks" / "f_3.png", FIRST)
     with pytest.raises(InputError, match=r"named as frames of .*00002\.png"):
-        mask_files([str(place / "masks")], whole, 0)
+        parse_mask_files([str(place / "masks")], whole, 0)
     for name in ("00002", "4"):
         (place / "masks" / f"{name}.png").unlink()
-    assert mask_files([str(place / "masks")], whole, 0) == {2: place / "masks" / "f_3.png"}
+    assert parse_mask_files([str(place / "masks")], whole, 0) == {2: place / "masks" / "f_3.png"}
 
 
 def test_bad_frames_masks_ids_and_names_are_one_line(
@@ -233,7 +233,7 @@ def test_a_mask_behind_the_real_end_keeps_the_results(
         frames.count = 12  # as some containers do
         return frames
 
-    monkeypatch.setattr("stremn.commands.segment.open_frames", declares_more)
+    monkeypatch.setattr("stremn.data.video.open_frames", declares_more)
     late = ["--mask", f"9:{place / 'later.png'}", "--remove", "10:2"]
     assert main(arguments(place, weights, *late)) == 0
     shown = capsys.readouterr()
@@ -243,15 +243,15 @@ def test_a_mask_behind_the_real_end_keeps_the_results(
 
 
 def test_given_arrays_are_checked(place: Path) -> None:
-    frames = Excerpt(open_frames(place / "in"))
-    assert removals(["60:2", "60:5,7"]) == {60: [2, 5, 7]}
-    given = read_given({0: FIRST.astype(np.int64)}, {4: [5, 5]}, frames)
+    frames = ClipRange(open_frames(place / "in"))
+    assert parse_removals(["60:2", "60:5,7"]) == {60: [2, 5, 7]}
+    given = read_user_masks({0: FIRST.astype(np.int64)}, {4: [5, 5]}, frames)
     assert given.masks[0].dtype == np.uint8 and given.removed == {4: [5]}
     rim = np.where(FIRST == 0, 255, FIRST)  # void beside an id
-    assert np.array_equal(read_given({0: rim}, {}, frames).masks[0], FIRST)
+    assert np.array_equal(read_user_masks({0: rim}, {}, frames).masks[0], FIRST)
     for wrong in (FIRST * 0, FIRST.astype(np.int64) + 300, FIRST[:5], FIRST / 1.0):
         with pytest.raises(InputError, match="frame 0"):
-            read_given({0: wrong}, {}, frames)
+            read_user_masks({0: wrong}, {}, frames)
 
 
 # --- removing an object from a stream
@@ -322,7 +322,7 @@ def test_a_stopped_run_goes_on_to_the_same_pictures(
             self.film.append(frame)
             super().write(frame)
 
-    monkeypatch.setattr("stremn.segmenting.renditions.VideoWriter", Recorder)
+    monkeypatch.setattr("stremn.segmenting.writers.VideoWriter", Recorder)
     more = ["--mask", f"5:{place / 'later.png'}", "--remove", "6:5", "--policy", policy, "--every", "2"]
     more += ["--write", "masks,overlay,matte,side-by-side,matte-video", "--postprocess"]
     assert main(arguments(place, weights, *more, out="whole")) == 0
@@ -531,9 +531,9 @@ def test_a_camera_is_a_source(
         capsys,
         place,
     )
-    monkeypatch.setitem(excerpt.DRIVERS, sys.platform, "lavfi")  # FFmpeg's own pictures stand for a camera
+    monkeypatch.setitem(sources.DRIVERS, sys.platform, "lavfi")  # FFmpeg's own pictures stand for a camera
     name = f"testsrc2=size={WIDTH}x{HEIGHT}:rate=12"
-    seen = list(Excerpt(Camera(name + ":duration=0.5"), 1))
+    seen = list(ClipRange(Webcam(name + ":duration=0.5"), 1))
     assert [frame for frame, _ in seen] == [f"0000{t}" for t in range(1, 6)]
     given = ["segment", "--camera", name, "--mask", str(place / "first.png"), "--checkpoint", str(weights)]
     assert main([*given, "--out", str(place / "out"), "--stop", "4"]) == 0
@@ -551,7 +551,7 @@ def test_a_camera_is_a_source(
 
 
 def test_ctrl_c_ends_a_camera(place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    camera = Camera(f"testsrc2=size={WIDTH}x{HEIGHT}:rate=12", "lavfi")
+    camera = Webcam(f"testsrc2=size={WIDTH}x{HEIGHT}:rate=12", "lavfi")
     step = stremn.Stream.step
 
     def pressed(self: Any, *given: Any) -> torch.Tensor:

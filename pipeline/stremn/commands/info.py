@@ -1,36 +1,32 @@
-"""``stremn info``: where it would compute, with which versions, and which weights are at hand."""
+"""``stremn info``: where it would compute, with which versions, and which weights are found."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
-from stremn import device
 from stremn.errors import InputError
-from stremn.models.backbones import BACKBONES
-from stremn.models.checkpoints import shipped_checkpoint
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def info() -> str:
-    """Everything, as a table of two columns."""
-    blocks = [
-        ("machine", [*_machine()]),
-        ("versions", [*device.versions().items()]),
-        ("weights", [*_weights()]),
-    ]
-    lines = []
-    for title, rows in blocks:
-        lines.append(title)
+def info() -> None:
+    """Show the devices of this machine, the versions of the packages, and which weights are found."""
+    from stremn.device import versions
+
+    blocks = {"machine": [*_machine()], "versions": [*versions().items()], "weights": [*_weights()]}
+    for title, rows in blocks.items():
+        print(title)
         width = max(len(name) for name, _ in rows)
-        lines += [f"  {name:<{width}}  {value}" for name, value in rows]
-    return "\n".join(lines)
+        for name, value in rows:
+            print(f"  {name:<{width}}  {value}")
 
 
 def _machine() -> Iterator[tuple[str, str]]:
-    found = device.describe()
+    import torch
+
+    from stremn.device import describe
+
+    found = describe()
     yield "best device", str(found["device"])
     yield "available", ", ".join(found["available"])
     yield (
@@ -41,6 +37,8 @@ def _machine() -> Iterator[tuple[str, str]]:
 
 
 def _weights() -> Iterator[tuple[str, str]]:
+    from stremn.models.backbones import BACKBONES
+
     yield "segmentation", _shipped("stremn")
     yield "prediction", _shipped("predictor")
     yield "LPIPS (AlexNet)", _lpips()
@@ -50,6 +48,8 @@ def _weights() -> Iterator[tuple[str, str]]:
 
 
 def _shipped(name: str) -> str:
+    from stremn.models.checkpoints import shipped_checkpoint
+
     try:
         path = shipped_checkpoint(name)
     except InputError:
@@ -70,6 +70,8 @@ def imagenet_weights(name: str) -> str:
 
     Nothing is downloaded.
     """
+    import torch
+
     from stremn.compat import ensure_torchvision
 
     ensure_torchvision()

@@ -1,78 +1,93 @@
-"""``stremn predict``."""
+"""``stremn predict``. Everything heavy is imported when it runs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from PIL import Image
+import typer
 
-from stremn.data.video import DIGITS, open_frames
-from stremn.device import choose
+from stremn.commands.options import Checkpoint, Device, Overwrite, Slots
 from stremn.errors import InputError
-from stremn.figures.prediction_figures import prediction_strip
-from stremn.figures.style import save
-from stremn.memory import Trace, make_policy
-from stremn.models.checkpoints import load_model, shipped_checkpoint
-from stremn.models.prediction import PredictionNetwork, as_predictor
-from stremn.models.registry import PREDICTORS
-from stremn.segmenting.outputs import check_output, output_folder
-from stremn.segmenting.predict_video import Predicted, predict_video, side_of
+
+if TYPE_CHECKING:
+    from stremn.models.prediction import PredictionNetwork
+    from stremn.segmenting.predict_video import PredictedVideo
 
 PREDICTED, STRIP, TRACE = "predicted", "strip.png", "trace.json"
 RESULTS = (PREDICTED, STRIP, TRACE)
 
+Video = Annotated[
+    Path,
+    typer.Argument(metavar="VIDEO_OR_FOLDER", help="A video file, or a folder of images in natural order."),
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; new, or empty.")]
+Observed = Annotated[int, typer.Option(min=1, help="Frames to watch.")]
+Predicted = Annotated[int, typer.Option(min=1, help="Frames to predict.")]
+Start = Annotated[int, typer.Option(min=0, help="Number of the first frame to watch, from 0.")]
+
 
 def predict(
-    video: Path,
-    out: Path,
-    *,
-    checkpoint: Path | None = None,
-    observed: int = 10,
-    predicted: int = 20,
-    start: int = 0,
-    slots: int = 5,
-    device: str = "cpu",
-    overwrite: bool = False,
-) -> str:
-    """Predict how a video goes on; returns what to tell the user."""
-    frames = open_frames(video)
-    check_output(out, RESULTS, overwrite=overwrite)
-    model, meta = _load(checkpoint)
-    trace = Trace()
-    result = predict_video(
-        model,
-        frames,
-        observed=observed,
-        predicted=predicted,
-        start=start,
-        side=side_of(meta),
-        policy=make_policy("learned", slots=slots),
-        device=choose(device),
-        trace=trace,
-    )
+    video: Video,
+    out: Out,
+    checkpoint: Checkpoint = None,
+    observed: Observed = 10,
+    frames: Predicted = 20,
+    start: Start = 0,
+    slots: Slots = 5,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Watch some frames of a video and predict the next ones, in grey and at the checkpoint's size.
+
+    Writes `DIR/predicted/*.png` (named by their number in the video), `DIR/strip.png` (observed, true
+    and predicted frames side by side) and `DIR/trace.json` (what happened in the memory).
+
+    Example:
+
+    `stremn predict walk.mp4 --out walk --checkpoint data/runs/demo/train_prediction/networks/stremn/model.safetensors`
+    """
+    from stremn.data.video import open_frames
+    from stremn.segmenting.outputs import output_folder
+
+    opened = open_frames(video)
     with output_folder(out, RESULTS, overwrite=overwrite) as scratch:
-        _write(scratch, result)
-        trace.about |= {"video": video.name, "start": start, "observed": observed, "predicted": predicted}
+        from stremn.device import choose
+        from stremn.memory import Trace, make_policy
+        from stremn.segmenting.predict_video import predict_video, side_of
+
+        model, meta = _open_predictor(checkpoint)
+        trace = Trace()
+        result = predict_video(
+            model,
+            opened,
+            observed=observed,
+            predicted=frames,
+            start=start,
+            side=side_of(meta),
+            policy=make_policy("learned", slots=slots),
+            device=choose(device),
+            trace=trace,
+        )
+        _write_pictures(scratch, result)
+        trace.about |= {"video": video.name, "start": start, "observed": observed, "predicted": frames}
         trace.save(scratch / TRACE)
-    last = result.first + predicted - 1
-    return f"watched frames {start} to {result.first - 1}, predicted {result.first} to {last}: {out}"
+    last = result.first + frames - 1
+    print(f"watched frames {start} to {result.first - 1}, predicted {result.first} to {last}: {out}")
 
 
-def _weights(checkpoint: Path | None) -> Path:
-    if checkpoint is not None:
-        return checkpoint
+def _open_predictor(checkpoint: Path | None) -> "tuple[PredictionNetwork, dict[str, Any]]":
+    """A predictor and the description in its checkpoint; None: the one that comes with the package."""
+    from stremn.models.checkpoints import load_model, shipped_checkpoint
+    from stremn.models.prediction import as_predictor
+    from stremn.models.registry import PREDICTORS
+
     try:
-        return shipped_checkpoint("predictor")
+        path = checkpoint or shipped_checkpoint("predictor")
     except InputError:
         raise InputError(
             "expected --checkpoint FILE, found none: no predictor comes with the package; train one with "
             "`stremn run data` and `stremn run train_prediction`, which writes "
             "data/runs/demo/train_prediction/networks/stremn/model.safetensors"
         ) from None
-
-
-def _load(checkpoint: Path | None) -> tuple[PredictionNetwork, dict[str, Any]]:
-    path = _weights(checkpoint)
     try:
         model, meta = load_model(path, PREDICTORS)
     except InputError as error:
@@ -80,7 +95,15 @@ def _load(checkpoint: Path | None) -> tuple[PredictionNetwork, dict[str, Any]]:
     return as_predictor(model), meta
 
 
-def _write(folder: Path, result: Predicted) -> None:
+def _write_pictures(folder: Path, result: "PredictedVideo") -> None:
+    """The predicted frames as PNGs, and the strip of all."""
+    import numpy as np
+    from PIL import Image
+
+    from stremn.data.video import DIGITS
+    from stremn.figures.prediction_figures import prediction_strip
+    from stremn.figures.style import save
+
     (folder / PREDICTED).mkdir()
     for number, frame in enumerate(result.predicted, result.first):
         pixels = (frame * 255).round().astype(np.uint8)

@@ -1,113 +1,260 @@
-"""``stremn segment``."""
+"""``stremn segment``. Everything heavy is imported when it runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from PIL import Image
+import typer
 
-from stremn.data.clips import Pixels
-from stremn.data.video import by, open_frames
+from stremn.commands.options import Overwrite, Slots
 from stremn.errors import InputError
-from stremn.files import replacing
-from stremn.segmenting.excerpt import Camera, Excerpt
-from stremn.segmenting.given import mask_files, read_given, removals
-from stremn.segmenting.renditions import chosen
 
+if TYPE_CHECKING:
+    from stremn.segmenting.segment_run import Segmented
 
-@dataclass(frozen=True)
-class Told:
-    """What to tell the user, whether Ctrl-C stopped the work before its end, and a warning."""
+WITH_RESUME = {"resume", "video", "checkpoint", "device", "stop_after"}
+WITH_GRAB = {"grab", "camera"}
+INTERRUPTED = 130  # exit code after Ctrl-C
 
-    text: str
-    interrupted: bool = False
-    warning: str = ""
+Video = Annotated[
+    Path | None,
+    typer.Argument(metavar="VIDEO_OR_FOLDER", help="A video file, or a folder of images in natural order."),
+]
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PNG",
+        help="Mask of the first frame, of its size: object ids in a palette PNG, or 0 and 255 for one "
+        "object. More, for objects that appear later or to correct: FRAME:PNG, or a folder of masks with the "
+        "names of frames (00040.png). May be repeated.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the results; new, or empty.")]
+Remove = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FRAME:ID", help="Segment an object no longer, from this frame on. May be repeated."
+    ),
+]
+Start = Annotated[int, typer.Option(min=0, metavar="FRAME", help="First frame, from 0.")]
+Stop = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="FRAME", help="Frame before which to end; without it the video's end."),
+]
+CameraName = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Instead of a video: number or name of a camera. Ctrl-C or --stop ends."),
+]
+Grab = Annotated[
+    Path | None,
+    typer.Option(metavar="PNG", help="Only write one picture of the camera, to draw the first mask on."),
+]
+Write = Annotated[
+    str,
+    typer.Option(
+        metavar="KINDS",
+        help="What to write, with commas: masks (object ids), overlay (video), matte (probability as grey "
+        "PNGs), matte-video, object-mattes (one folder for each object), cutout (RGBA PNGs), side-by-side "
+        "(video).",
+    ),
+]
+System = Annotated[str, typer.Option(help="Network: stremn, stm or stcn.")]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights: ours (.safetensors), or the released file of STM or STCN; without it those that come "
+        "with the package.",
+    ),
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        help="Which template the memory overwrites: learned, oldest, newest, random_drop, random_select, "
+        "first_and_previous, most_similar, similar_pair, first, previous, every_n; of single features: lfu, "
+        "lfu_softmax, learned_features, similar_features. Without it the network's own: learned, or every_n "
+        "(STM, STCN)."
+    ),
+]
+Every = Annotated[int, typer.Option(min=1, help="Period in frames of every_n and of rules on features.")]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        min=16,
+        metavar="PIXELS",
+        help="Shorter side at which frames are processed, at most their native size; without it the "
+        "checkpoint's, else 240. Larger sees more and takes longer; masks always have the frames' size.",
+    ),
+]
+MultiScale = Annotated[
+    bool,
+    typer.Option(
+        "--multi-scale",
+        help="Average 4 sizes, each also mirrored: 8 to 14 times the work. Such a run cannot be resumed: "
+        "Ctrl-C ends it without results (a camera's: with them).",
+    ),
+]
+Postprocess = Annotated[
+    bool, typer.Option("--postprocess", help="Drop parts of an object far from where it was.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of the convolutions: auto (half on CUDA, else float32), float32, bfloat16 or float16 (CUDA)."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …; cpu, or with --resume as before."),
+]
+Count = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="How many objects the masks hold at most.")
+]
+StopAfter = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Stop after N frames, as with Ctrl-C, to go on later.")
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Go on with a stopped run; only VIDEO, --checkpoint, --device, "
+    "--stop-after may be added."),
+]  # fmt: skip
 
 
 def segment(
-    video: Path | None,
-    masks: Sequence[str],
-    out: Path | None,
-    *,
-    camera: str | None = None,
-    remove: Sequence[str] = (),
-    start: int = 0,
-    stop: int | None = None,
-    write: str = "masks,overlay",
-    objects: int | None = None,
-    **settings: Any,
-) -> Told:
-    """Segment a video or a camera's picture. The cheap checks come before PyTorch is loaded.
+    context: typer.Context,
+    video: Video = None,
+    mask: Masks = None,
+    out: Out = None,
+    remove: Remove = None,
+    start: Start = 0,
+    stop: Stop = None,
+    camera: CameraName = None,
+    grab: Grab = None,
+    write: Write = "masks,overlay",
+    system: System = "stremn",
+    checkpoint: Checkpoint = None,
+    policy: Policy = None,
+    slots: Slots = 6,
+    every: Every = 5,
+    size: Size = None,
+    multi_scale: MultiScale = False,
+    postprocess: Postprocess = False,
+    precision: Precision = "auto",
+    device: Device = None,
+    objects: Count = None,
+    stop_after: StopAfter = None,
+    resume: Resume = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Follow objects through a video, given their mask in the first frame.
 
-    Args:
-        settings: see ``segmenting.segment_video.segment_video``; so are the others.
+    Writes `DIR/masks/*.png` (object ids, in the colours of DAVIS), `DIR/overlay.mp4` and `DIR/trace.json`
+    (what happened in the memory). The video is read frame by frame, so that its length does not matter.
+    Ctrl-C stops, and saves the state of the memory in DIR; `--resume DIR` goes on to the same masks.
+
+    Examples:
+
+    `stremn segment dog.mp4 --mask dog.png --out results/dog`
+
+    `stremn segment street.mp4 --mask first.png --mask 40:later.png --remove 60:2 --out street --write masks,matte`
+
+    `stremn segment frames/ --mask first.png --out stcn --system stcn --checkpoint stcn.pth --device cuda`
+
+    `stremn segment --resume results/dog`
     """
-    if (video is None) == (camera is None):
-        raise InputError(
-            "expected either VIDEO_OR_FOLDER or --camera, found " + ("none" if not video else "both")
+    if resume is not None:
+        _only(context, WITH_RESUME, "--resume")
+        from stremn.segmenting.segment_video import resume_segmenting
+
+        return _report(
+            resume_segmenting(
+                resume, video=video, checkpoint=checkpoint, device=device, stop_after=stop_after
+            )
         )
+    if grab is not None:
+        _only(context, WITH_GRAB, "--grab")
+        from stremn.segmenting.sources import save_picture
+
+        height, width = save_picture(camera or "0", grab)
+        return print(f"{width}x{height} pixels: {grab}")
+    if (video is None) == (camera is None):
+        found = "none" if video is None else "both"
+        raise InputError(f"expected either VIDEO_OR_FOLDER or --camera, found {found}")
     if out is None:
         raise InputError("expected a folder for the results, found none: add --out DIR")
-    if not masks:
+    if not mask:
         raise InputError("expected a mask of the first frame, found none: add --mask FIRST.png")
-    kinds, removed = chosen(write), removals(remove)
-    whole = Camera(camera) if camera is not None else open_frames(str(video))
-    frames = Excerpt(whole, start, stop)
-    given = read_given(mask_files(masks, whole, start), removed, frames, objects=objects)
 
+    from stremn.data.video import open_frames
+    from stremn.inference.settings import StreamSettings
     from stremn.segmenting.segment_video import segment_video
+    from stremn.segmenting.sources import Webcam
+    from stremn.segmenting.user_masks import parse_mask_files, parse_removals
 
-    return _told(segment_video(frames, given, out, write=kinds, **settings), frames.size)
-
-
-def resume(
-    folder: Path,
-    *,
-    video: Path | None = None,
-    checkpoint: Path | None = None,
-    device: str | None = None,
-    stop_after: int | None = None,
-) -> Told:
-    """Go on with a stopped run, see ``segmenting.segment_video.resume_segmenting``."""
-    from stremn.segmenting.segment_video import resume_segmenting
-
-    done = resume_segmenting(folder, video=video, checkpoint=checkpoint, device=device, stop_after=stop_after)
-    return _told(done)
-
-
-def grab(camera: str, path: Path) -> Told:
-    """Write one picture of a camera as PNG, to draw a first mask on."""
-    if path.exists():
-        raise InputError(f"expected a new file for the picture, found {path}; choose another name")
-    picture: Pixels = Camera(camera).first()
-    try:
-        with replacing(path) as scratch:
-            Image.fromarray(picture).save(scratch, format="PNG")
-    except OSError as error:
-        raise InputError(f"expected to write {path}, could not: {error.strerror}") from None
-    return Told(f"{by(picture.shape)} pixels: {path}")
-
-
-def _told(done: Any, size: tuple[int, int] | None = None) -> Told:
-    """The last line of a run, given a ``Segmented``."""
-    ids = ", ".join(map(str, done.objects))
-    shown = "" if size is None else f" of {by(size)}"
-    rate = f"{done.new / done.seconds:.1f} frames/s"
-    text = (
-        f"{done.frames} frames{shown} (looked at with a shorter side of {done.size}), "
-        f"object{'s' * (len(done.objects) > 1)} {ids}, {rate}: {done.out}"
+    removed = parse_removals(remove or [])
+    frames = open_frames(video) if video is not None else Webcam(str(camera))
+    settings = StreamSettings(
+        system=system,
+        checkpoint=checkpoint,
+        policy=policy,
+        slots=slots,
+        every=every,
+        size=size,
+        precision=precision,
+        device=device or "cpu",
     )
-    if done.finished:
-        return Told(text, warning=_warned(done))
-    return Told(f"stopped after {text}\ngo on with: stremn segment --resume {done.out}", done.interrupted)
-
-
-def _warned(done: Any) -> str:
-    """About masks and removals that came too late."""
-    if not done.late:
-        return ""
-    return (
-        f"expected frame {', '.join(map(str, done.late))}, for which a mask or removal is given, found the end "
-        f"after {done.frames} frames: not used"
+    return _report(
+        segment_video(
+            frames,
+            parse_mask_files(mask, frames, start),
+            out,
+            remove=removed,
+            start=start,
+            stop=stop,
+            write=write,
+            objects=objects,
+            multi_scale=multi_scale,
+            postprocess=postprocess,
+            stop_after=stop_after,
+            overwrite=overwrite,
+            settings=settings,
+        )
     )
+
+
+def _report(done: "Segmented") -> None:
+    """Tell what was done; exit as after Ctrl-C where that stopped it."""
+    from stremn.data.video import size_text
+
+    what = (
+        f"{done.frames} frames of {size_text(done.frame_size)} (processed at a shorter side of {done.size}), "
+        f"object{'s' * (len(done.objects) > 1)} {', '.join(map(str, done.objects))}, "
+        f"{done.new / done.seconds:.1f} frames/s: {done.out}"
+    )
+    if not done.finished:
+        print(f"stopped after {what}\ngo on with: stremn segment --resume {done.out}")
+        if done.interrupted:
+            raise typer.Exit(INTERRUPTED)
+        return
+    print(what)
+    if done.late:
+        print(
+            f"warning: expected frame {', '.join(map(str, done.late))}, for which a mask or removal is given, "
+            f"found the end after {done.frames} frames: not used",
+            file=sys.stderr,
+        )
+
+
+def _only(context: typer.Context, allowed: set[str], option: str) -> None:
+    """Refuse every option but ``allowed``."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    wrong = [name for name in given if name not in allowed]
+    if wrong:
+        named = {
+            p.name: p.metavar if p.param_type_name == "argument" else p.opts[0]
+            for p in context.command.params
+        }
+        raise InputError(
+            f"expected nothing that changes the run with {option}, found {named[wrong[0]]}: leave it out"
+        )

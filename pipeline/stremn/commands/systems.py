@@ -1,19 +1,23 @@
 """``stremn systems``: every system of the papers, its memory, its size and where it is implemented."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from rich.table import Table
-from torch import nn
-
-from stremn.memory import POLICIES
-from stremn.models.registry import PREDICTORS, SYSTEMS
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A network with a rule, as a paper uses it. ``options``: how to ask for it."""
+    """A network with a memory rule, as a paper uses it.
+
+    Attributes:
+        system: entry of ``models.registry.SYSTEMS``.
+        rule: entry of ``memory.POLICIES``.
+        paper: short name and year.
+        options: how a user chooses it.
+    """
 
     system: str
     rule: str
@@ -39,22 +43,38 @@ PREDICTION: dict[str, tuple[str, str]] = {
 
 def growth(rule: str) -> str:
     """How a rule's memory grows with the video."""
+    from stremn.memory import POLICIES
+
     entry = POLICIES[rule]
     if entry.fixed:
         return "constant: K slots" if entry.unit == "slot" else "constant: K frames' worth of features"
     return "grows: a slot every N frames" if rule == "every_n" else "constant: at most 2 slots"
 
 
-def size(network: type[nn.Module]) -> str:
+def size(network: "type[nn.Module]") -> str:
     """Parameters of a network with its default fields, counted without making its weights."""
+    import torch
+
     with torch.device("meta"):
         count = sum(weight.numel() for weight in network().parameters())
     return f"{count / 1e6:.1f} M"
 
 
-def systems() -> list[Table]:
+def systems() -> None:
+    """List every system and memory rule of the papers: its memory, its size and where it is implemented."""
+    from rich.console import Console
+
+    console = Console()
+    for table in tables():
+        console.print(table, "")
+
+
+def tables() -> "list[Table]":
     """Tables of the segmentation systems, the memory rules and the predictors."""
-    vos = _table("Segmentation", "system", "paper", "memory", "parameters", "how to ask for it", "where")
+    from stremn.memory import POLICIES
+    from stremn.models.registry import PREDICTORS, SYSTEMS
+
+    vos = _table("Segmentation", "system", "paper", "memory", "parameters", "how to choose it", "where")
     for name, one in SEGMENTATION.items():
         network = SYSTEMS[one.system]
         vos.add_row(name, one.paper, growth(one.rule), size(network), one.options, network.__module__)
@@ -70,7 +90,9 @@ def systems() -> list[Table]:
     return [vos, rules, video]
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str) -> "Table":
+    from rich.table import Table
+
     options: dict[str, Any] = {"title": title, "title_justify": "left", "box": None, "pad_edge": False}
     table = Table(**options)
     for column in columns:

@@ -48,7 +48,7 @@ class Frames:
         for number, (name, frame) in enumerate(self._read()):
             if frame.shape[:2] != self.size:
                 raise InputError(
-                    f"expected frames of {by(self.size)} pixels as the first, found {by(frame.shape)} "
+                    f"expected frames of {size_text(self.size)} pixels as the first, found {size_text(frame.shape)} "
                     f"at frame {number} ({name}) of {self.path}; resize it"
                 )
             yield name, frame
@@ -167,8 +167,8 @@ def first_mask(path: Path | str, frames: Frames, objects: int | None = None) -> 
     mask = without_void(read_mask(path))
     if mask.shape != frames.size:
         raise InputError(
-            f"expected a mask of {by(frames.size)} pixels, the size of the frames of {frames.path}, "
-            f"found {by(mask.shape)} in {path}"
+            f"expected a mask of {size_text(frames.size)} pixels, the size of the frames of {frames.path}, "
+            f"found {size_text(mask.shape)} in {path}"
         )
     ids = [int(i) for i in np.unique(mask) if i]
     if not ids:
@@ -230,7 +230,7 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
 
 
-def by(shape: tuple[int, ...]) -> str:
+def size_text(shape: tuple[int, ...]) -> str:
     """Height and width as people write them: ``854x480``."""
     return f"{shape[1]}x{shape[0]}"
 

@@ -24,12 +24,12 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictedVideo:
     """Grey frames in [0, 1].
 
     Attributes:
         start: number of the first observed frame in the video.
-        observed: what was looked at, (T, H, W).
+        observed: the frames that were watched, (T, H, W).
         predicted: what follows, (P, H, W).
         truth: what really follows, (P, H, W); not-a-number after the end of the video.
     """
@@ -67,8 +67,8 @@ def predict_video(
     policy: Policy | None = None,
     device: str = "cpu",
     trace: Trace | None = None,
-) -> Predicted:
-    """Watch some frames of a video and predict the next ones freely; only these are read.
+) -> PredictedVideo:
+    """Watch some frames of a video and predict the next ones; only these are read.
 
     Args:
         model: predictor of grey frames.
@@ -99,4 +99,4 @@ def predict_video(
     clip = torch.from_numpy(seen)[None, :, None].to(device)
     with torch.no_grad():
         future = rollout(model.to(device).eval(), clip, observed, predicted, policy, trace=trace)
-    return Predicted(start, seen, future[0, :, 0].float().cpu().numpy(), truth)
+    return PredictedVideo(start, seen, future[0, :, 0].float().cpu().numpy(), truth)

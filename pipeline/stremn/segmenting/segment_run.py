@@ -1,8 +1,8 @@
-"""One run over a video: frames in, renditions and trace out, or what is needed to go on later."""
+"""One run over a video: frames in, outputs and trace out, or what is needed to go on later."""
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,13 @@ from tqdm import tqdm
 from stremn.data.clips import Pixels
 from stremn.inference.postprocess import FarParts
 from stremn.inference.stream import Stream
-from stremn.segmenting.excerpt import Camera, Excerpt
-from stremn.segmenting.given import Given
 from stremn.segmenting.interrupt import Interrupt
-from stremn.segmenting.outputs import output_folder
-from stremn.segmenting.renditions import NEEDS, RENDITIONS, Renditions, bring_pictures
-from stremn.segmenting.stopped import GIVEN, PROGRESS, STATE, Job, save_stopped
+from stremn.segmenting.job import Job
+from stremn.segmenting.stopped import GIVEN, PROGRESS, STATE, save_stopped
+from stremn.segmenting.writers import OUTPUTS, Writers
 
 TRACE = "trace.json"
-RESULTS = (*RENDITIONS.values(), TRACE, PROGRESS, STATE, GIVEN)
+RESULTS = (*OUTPUTS.values(), TRACE, PROGRESS, STATE, GIVEN)
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,19 @@ class Segmented:
 
     Attributes:
         frames: number of frames in the results.
-        objects: their ids.
+        frame_size: their (H, W) in pixels.
+        objects: ids.
         seconds: time of this run.
         out: the folder.
         finished: False: stopped before the end; ``resume_segmenting`` goes on.
         new: frames of this run.
-        size: shorter side at which they were looked at.
+        size: shorter side in pixels at which they were processed.
         interrupted: by Ctrl-C.
         late: frames behind the video's end for which a mask or removal was given; not used.
     """
 
     frames: int
+    frame_size: tuple[int, int]
     objects: list[int]
     seconds: float
     out: Path
@@ -55,96 +55,100 @@ class SegmentRun:
     """A stream on its way through a video, from the start or from where it was stopped.
 
     Args:
+        job: what to segment and what to write.
         stream: fresh, or as it was saved.
-        frames: the part of the video.
-        given: masks and removals.
-        job: what to write, and how far it was done.
     """
 
-    def __init__(self, stream: Stream, frames: Excerpt, given: Given, job: Job) -> None:
-        self.stream, self.frames, self.given, self.job = stream, frames, given, job
+    def __init__(self, job: Job, stream: Stream) -> None:
+        self.job, self.stream = job, stream
+        self.before = stream.frame  # frames that an earlier run finished
         self.clean = FarParts() if job.postprocess else None
-        self.done = job.done
+        self.can_stop = job.frames.repeatable and stream.can_save
 
-    def to(self, out: Path, stop_after: int | None, overwrite: bool) -> Segmented:
-        """Write the results, or, when stopped, what is needed to go on."""
-        began, before, job = time.monotonic(), self.done, self.job
-        saves = self.stream.can_save and seen_again(self.frames)
-        with output_folder(out, RESULTS, overwrite=overwrite) as scratch:
-            if before:
-                bring_pictures(out, scratch, RENDITIONS.values())
-            with Interrupt(saves or not seen_again(self.frames)) as ctrl_c:
-                with Renditions(scratch, job.write, self.frames.rate) as results:
-                    finished = self._through(results, ctrl_c, stop_after)
-                if finished or not saves:
-                    finished = True
-                    self._complete(scratch, results)
-                else:
-                    for kind in NEEDS:
-                        (scratch / RENDITIONS[kind]).unlink(missing_ok=True)
-                    job = replace(job, done=self.done)
-                    save_stopped(scratch, job, self.frames, self.given, self.stream)
+    def write_to(self, folder: Path, stop_after: int | None = None) -> Segmented:
+        """Write the results into an empty folder or, when stopped, what is needed to go on.
+
+        Args:
+            folder: it has the PNGs of an earlier run, if there was one.
+            stop_after: number of frames of this run after which to stop; None: at the video's end.
+        """
+        began = time.monotonic()
+        job, stream = self.job, self.stream
+        # without a state to save, Ctrl-C raises at once; a camera's results are kept
+        with Interrupt(self.can_stop or not job.frames.repeatable) as ctrl_c:
+            with Writers(folder, job.write, job.frames.rate) as writers:
+                at_end = self._through(writers, ctrl_c, stop_after)
+            finished = at_end or not self.can_stop
+            if finished:
+                writers.remove_extra()
+                self._save_trace(folder / TRACE)
+            else:
+                writers.remove_videos()
+                save_stopped(folder, job, stream)
         return Segmented(
-            self.done,
-            list(self.stream.object_ids),
-            time.monotonic() - began,
-            out,
-            finished,
-            self.done - before,
-            self.stream.settings.size,
-            ctrl_c.asked,
-            () if ctrl_c.asked or not finished else self._late(),
+            frames=stream.frame,
+            frame_size=job.frames.size,
+            objects=list(stream.object_ids),
+            seconds=time.monotonic() - began,
+            out=job.out,
+            finished=finished,
+            new=stream.frame - self.before,
+            size=stream.settings.size,
+            interrupted=ctrl_c.asked,
+            late=self._late() if finished and not ctrl_c.asked else (),
         )
 
-    def _through(self, results: Renditions, ctrl_c: Interrupt, stop_after: int | None) -> bool:
+    def _through(self, writers: Writers, ctrl_c: Interrupt, stop_after: int | None) -> bool:
         """All frames, or as many as are wanted; whether the video is at its end."""
-        new, frames = 0, iter(enumerate(self.frames))
-        with progress("segmenting", self.frames.count, self.done) as bar:
-            for number, (name, frame) in frames:
-                if number < self.job.done:
-                    ids = results.repeat(name, frame)
+        frames = iter(enumerate(self.job.frames))
+        with progress("segmenting", self.job.frames.count, self.before) as bar:
+            for index, (name, frame) in frames:
+                if index < self.before:
+                    known = writers.rewrite(name, frame)
                     if self.clean is not None:  # it learns where the objects were
-                        self.clean(ids, np.unique(ids).tolist())
-                else:
-                    self._frame(self.frames.start + number, name, frame, results)
-                    new += 1
-                    bar.update()
-                    if (ctrl_c.asked or new == stop_after) and next(frames, None) is not None:
-                        return False
+                        self.clean(known, np.unique(known).tolist())
+                    continue
+                ids, probabilities = self._segment(self.job.frames.start + index, frame)
+                writers.write(name, frame, ids, probabilities, self.stream.object_ids)
+                bar.update()
+                stop = ctrl_c.asked or index + 1 - self.before == stop_after
+                if stop and next(frames, None) is not None:
+                    return False
         return True
 
-    def _late(self) -> tuple[int, ...]:
-        """Given frames that never came: a file may declare more frames than it has, or no number."""
-        end = self.frames.start + self.done
-        return tuple(sorted(f for f in {*self.given.masks, *self.given.removed} if f >= end))
-
-    def _frame(self, number: int, name: str, frame: Pixels, results: Renditions) -> None:
-        for one in self.given.removed.get(number, ()):
-            self.stream.remove_object(one)
-        mask = self.given.masks.get(number)
+    def _segment(self, number: int, frame: Pixels) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+        """Ids (H, W) and probabilities (O + 1, H, W) of the video's frame ``number``."""
+        for gone in self.job.given.removed.get(number, ()):
+            self.stream.remove_object(gone)
+        mask = self.job.given.masks.get(number)
         likely = self.stream.step(frame, mask)
         ids: NDArray[np.integer] = self.stream.ids(likely)
         probabilities = likely.numpy()
         if self.clean is not None:
             kept = self.clean(ids, () if mask is None else np.unique(mask).tolist())
+            # what was dropped is background for sure
             probabilities[:, kept != ids] = 0
             probabilities[0, kept != ids] = 1
             ids = kept
-        results.write(name, frame, ids, probabilities, self.stream.object_ids)
-        self.done += 1
+        return ids, probabilities
 
-    def _complete(self, scratch: Path, results: Renditions) -> None:
-        results.tidy()
+    def _late(self) -> tuple[int, ...]:
+        """Given frames that never came: a file may declare more frames than it has, or no number."""
+        end, given = self.job.frames.start + self.stream.frame, self.job.given
+        return tuple(sorted(frame for frame in {*given.masks, *given.removed} if frame >= end))
+
+    def _save_trace(self, path: Path) -> None:
         if self.stream.trace is not None:
             self.stream.trace.about |= self._about()
-            self.stream.trace.save(scratch / TRACE)
+            self.stream.trace.save(path)
 
     def _about(self) -> dict[str, Any]:
-        height, width = self.frames.size
-        stream, given = self.stream, self.given
+        """What the trace says of the run."""
+        height, width = self.job.frames.size
+        stream, given = self.stream, self.job.given
         about = {
-            "video": self.frames.path.name,
-            "frames": self.done,
+            "video": self.job.frames.path.name,
+            "frames": stream.frame,
             "height": height,
             "width": width,
             "size": stream.settings.size,
@@ -154,19 +158,14 @@ class SegmentRun:
             "objects": list(stream.object_ids),
         }
         special = {
-            "start": self.frames.start,
+            "start": self.job.frames.start,
             "given": sorted(given.masks) if len(given.masks) > 1 else [],
             "removed": {str(frame): ids for frame, ids in given.removed.items()},
         }
         return about | {name: value for name, value in special.items() if value}
 
 
-def progress(label: str, total: int | None, done: int = 0, unit: str = "frame") -> tqdm:
-    """A bar with rate and time left; where nobody watches (a log file) it is shown from ten seconds on."""
+def progress(label: str, total: int | None, done: int = 0) -> tqdm:
+    """A bar of frames with rate and time left; in a log file it is shown from ten seconds on."""
     quiet = 0 if sys.stderr.isatty() else 10
-    return tqdm(total=total, initial=done, desc=label, unit=unit, delay=quiet, mininterval=max(0.1, quiet))
-
-
-def seen_again(frames: Excerpt) -> bool:
-    """Whether the frames can be read a second time."""
-    return not isinstance(frames.whole, Camera)
+    return tqdm(total=total, initial=done, desc=label, unit="frame", delay=quiet, mininterval=max(0.1, quiet))

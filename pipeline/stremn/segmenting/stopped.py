@@ -1,72 +1,83 @@
-"""A segmentation that was stopped: what its folder holds beside the masks so far, and how it is found again."""
+"""A segmentation that was stopped: what its folder holds beside the masks so far, and how it is opened again."""
 
-import json
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import ConfigDict, ValidationError
 
 from stremn.data.clips import read_mask, write_mask
 from stremn.data.video import Frames, ImageFolder, open_frames
 from stremn.errors import InputError
 from stremn.fingerprint import of_file, of_values
 from stremn.inference.stream import Stream, resume_stream
-from stremn.segmenting.excerpt import Excerpt
-from stremn.segmenting.given import Given
+from stremn.segmenting.job import Job
+from stremn.segmenting.sources import ClipRange
+from stremn.segmenting.user_masks import UserMasks
+from stremn.settings import Settings
 
-FORMAT = "stremn-segment 1"
+FORMAT: Literal["stremn-segment 1"] = "stremn-segment 1"
 PROGRESS, STATE, GIVEN = "progress.json", "stream.safetensors", "given"
 
 
-@dataclass(frozen=True)
-class Job:
-    """What decides the results, besides the stream, and how far the work is.
+class JobRecord(Settings):
+    """A ``Job`` on disk, without its masks."""
 
-    Attributes:
-        video: path of the video, of its frames ``start`` to ``stop`` (None: its end).
-        checkpoint: path of the weights.
-        write: renditions, entries of ``segmenting.renditions.RENDITIONS``.
-        postprocess: far parts are dropped, see ``inference.postprocess``.
-        device: where it was computed.
-        done: frames that are finished.
-        video_hash, checkpoint_hash: of the files' contents; empty while nothing was saved.
-    """
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
-    video: str
-    checkpoint: str
-    start: int = 0
-    stop: int | None = None
-    write: tuple[str, ...] = ()
-    postprocess: bool = False
-    device: str = "cpu"
-    done: int = 0
-    video_hash: str = ""
-    checkpoint_hash: str = ""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A stopped run, ready to go on."""
-
-    job: Job
-    frames: Excerpt
-    given: Given
-    stream: Stream
+    video: Path
+    """The video's file or folder."""
+    checkpoint: Path
+    """File of the weights; the stream's state holds them, too."""
+    start: int
+    """First frame."""
+    stop: int | None
+    """Frame before which to end; None: the video's end."""
+    write: tuple[str, ...]
+    """Kinds of output."""
+    postprocess: bool
+    """Whether far parts are dropped."""
+    device: str
+    """Where it was computed."""
+    done: int
+    """Number of finished frames."""
+    video_hash: str
+    """Of the video's content."""
+    checkpoint_hash: str
+    """Of the checkpoint's content."""
 
 
-def save_stopped(folder: Path, job: Job, frames: Frames, given: Given, stream: Stream) -> None:
-    """Write stream, given masks and ``progress.json`` into a folder that has the PNGs so far.
+class Progress(Settings):
+    """The content of ``progress.json``; ``removed``: ids by frame."""
+
+    format: Literal["stremn-segment 1"]
+    job: JobRecord
+    removed: dict[int, list[int]]
+
+
+def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
+    """Write the stream, the given masks and ``progress.json`` into a folder that has the PNGs so far.
 
     Raises:
         InputError: a stream that cannot be saved.
     """
     stream.save(folder / STATE)
     (folder / GIVEN).mkdir()
-    for frame, mask in given.masks.items():
+    for frame, mask in job.given.masks.items():
         write_mask(folder / GIVEN / f"{frame}.png", mask)
-    job = replace(job, video_hash=hash_of(frames), checkpoint_hash=of_file(Path(job.checkpoint)))
-    removed = {str(frame): ids for frame, ids in given.removed.items()}
-    about = {"format": FORMAT, "job": asdict(job), "removed": removed}
-    (folder / PROGRESS).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    record = JobRecord(
+        video=job.frames.path.resolve(),
+        checkpoint=job.checkpoint.resolve(),
+        start=job.frames.start,
+        stop=job.frames.stop,
+        write=job.write,
+        postprocess=job.postprocess,
+        device=stream.device,
+        done=stream.frame,
+        video_hash=content_hash(job.frames.whole),
+        checkpoint_hash=of_file(job.checkpoint),
+    )
+    progress = Progress(format=FORMAT, job=record, removed=job.given.removed)
+    (folder / PROGRESS).write_text(progress.model_dump_json(indent=1), encoding="utf-8")
 
 
 def open_stopped(
@@ -75,8 +86,8 @@ def open_stopped(
     video: Path | str | None = None,
     checkpoint: Path | str | None = None,
     device: str | None = None,
-) -> Stopped:
-    """A run that was stopped in ``folder``.
+) -> tuple[Job, Stream]:
+    """A run that was stopped in ``folder``, ready to go on.
 
     Args:
         folder: its results so far.
@@ -87,49 +98,46 @@ def open_stopped(
     Raises:
         InputError: nothing to go on with, a finished run, another video or checkpoint, damaged files.
     """
-    about = _about(folder)
-    job = Job(**{**about["job"], "write": tuple(about["job"]["write"])})
-    if checkpoint is not None and of_file(Path(checkpoint)) != job.checkpoint_hash:
+    progress = _read_progress(folder)
+    record = progress.job
+    if checkpoint is not None and of_file(Path(checkpoint)) != record.checkpoint_hash:
         raise InputError(
-            f"expected the checkpoint that {folder} was begun with ({job.checkpoint}), found another at "
+            f"expected the checkpoint that {folder} was begun with ({record.checkpoint}), found another at "
             f"{checkpoint}; leave --checkpoint out, or begin anew"
         )
-    whole = open_frames(video or job.video)
-    if hash_of(whole) != job.video_hash:
+    whole = open_frames(video or record.video)
+    if content_hash(whole) != record.video_hash:
         raise InputError(
-            f"expected the video that {folder} was begun with ({job.video}), found another at {whole.path}; "
+            f"expected the video that {folder} was begun with ({record.video}), found another at {whole.path}; "
             "name the right one, or begin anew"
         )
-    frames = Excerpt(whole, job.start, job.stop)
-    stream = resume_stream(folder / STATE, device or job.device)
-    if stream.frame != job.done:
+    stream = resume_stream(folder / STATE, device or record.device)
+    if stream.frame != record.done:
         raise InputError(
-            f"expected the state of frame {job.done} in {folder / STATE}, found that of {stream.frame}: begin anew"
+            f"expected the state of frame {record.done} in {folder / STATE}, found that of {stream.frame}: "
+            "begin anew"
         )
-    masks = {int(p.stem): read_mask(p) for p in (folder / GIVEN).glob("*.png")}
-    given = Given(masks, {int(frame): ids for frame, ids in about["removed"].items()})
-    return Stopped(replace(job, device=device or job.device, video=str(whole.path)), frames, given, stream)
+    masks = {int(file.stem): read_mask(file) for file in (folder / GIVEN).glob("*.png")}
+    given = UserMasks(masks, progress.removed)
+    frames = ClipRange(whole, record.start, record.stop)
+    return Job(frames, given, folder, record.checkpoint, record.write, record.postprocess), stream
 
 
-def hash_of(frames: Frames) -> str:
+def content_hash(frames: Frames) -> str:
     """Hash of a video's content: its file's, or those of a folder's images with their names."""
-    if isinstance(frames, Excerpt):
-        return hash_of(frames.whole)
     if isinstance(frames, ImageFolder):
         return of_values([(file.name, of_file(file)) for file in frames.files])
     return of_file(frames.path)
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _read_progress(folder: Path) -> Progress:
     path = folder / PROGRESS
     if not path.is_file():
         found = "a finished one" if (folder / "trace.json").is_file() else "none"
         raise InputError(f"expected a stopped run in {folder}, found {found}: there is nothing to resume")
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        complete = about["format"] == FORMAT and set(about["job"]) == set(Job.__dataclass_fields__)
-    except (OSError, ValueError, KeyError, TypeError):
-        complete = False
-    if not complete:
-        raise InputError(f"expected the state of a stopped run ({FORMAT}) in {path}, found something else")
-    return about
+        return Progress.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise InputError(
+            f"expected the state of a stopped run ({FORMAT}) in {path}, found something else"
+        ) from None

@@ -1,4 +1,4 @@
-"""A part of a video, and the picture of a camera: two more kinds of ``Frames``."""
+"""A range of a video, and a camera: two more kinds of ``Frames``."""
 
 import sys
 from collections.abc import Iterator
@@ -8,15 +8,17 @@ from typing import Any
 
 import av
 from av.error import FFmpegError
+from PIL import Image
 
 from stremn.data.clips import Pixels
 from stremn.data.video import DIGITS, FOLDER_RATE, Frames
 from stremn.errors import InputError
+from stremn.files import replacing
 
 DRIVERS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
-class Excerpt(Frames):
+class ClipRange(Frames):
     """The frames ``start`` to ``stop`` − 1 of a video, under the names that they have in it.
 
     Args:
@@ -45,6 +47,11 @@ class Excerpt(Frames):
         end = count if stop is None else stop
         self.count = None if end is None else end - start
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the frames can be read a second time; a camera's cannot."""
+        return not isinstance(self.whole, Webcam)
+
     def _read(self) -> Iterator[tuple[str, Pixels]]:
         for number, (name, frame) in enumerate(self.whole):
             if number >= self.start:
@@ -53,8 +60,8 @@ class Excerpt(Frames):
                 return
 
 
-class Camera(Frames):
-    """Frames of a camera, named ``00000``, ``00001``, … from when it was opened; they can be seen once.
+class Webcam(Frames):
+    """Frames of a camera, named ``00000``, ``00001``, … from when it was opened; they can be read once.
 
     Args:
         name: number of the camera, or what FFmpeg's driver calls it (``/dev/video0``, a device's name).
@@ -82,7 +89,7 @@ class Camera(Frames):
         self.count = None
 
     def first(self) -> Pixels:
-        """The picture that the camera gave when it was opened."""
+        """The frame that was read when the camera was opened."""
         return self._first
 
     def _read(self) -> Iterator[tuple[str, Pixels]]:
@@ -107,3 +114,20 @@ def _device(name: str, driver: str) -> str:
     if driver == "v4l2":
         return f"/dev/video{name}" if name.isdecimal() else name
     return f"video={name}" if driver == "dshow" else name
+
+
+def save_picture(camera: str, path: Path) -> tuple[int, int]:
+    """Write one picture of a camera as PNG, to draw a first mask on; returns its (H, W).
+
+    Raises:
+        InputError: no such camera, a file of that name, or a place that cannot be written.
+    """
+    if path.exists():
+        raise InputError(f"expected a new file for the picture, found {path}; choose another name")
+    picture = Webcam(camera).first()
+    try:
+        with replacing(path) as scratch:
+            Image.fromarray(picture).save(scratch, format="PNG")
+    except OSError as error:
+        raise InputError(f"expected to write {path}, could not: {error.strerror}") from None
+    return picture.shape[0], picture.shape[1]

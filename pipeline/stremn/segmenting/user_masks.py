@@ -1,10 +1,10 @@
-"""What a user gives with a video: masks of some frames, and objects to remove.
+"""Masks that a user gives for some frames of a video, and objects to remove.
 
-Frames are counted from 0, the video's first, also where only a part of it is segmented. H W pixels.
+Frames are counted from 0, the video's first, also where only a range of it is segmented. H W pixels.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,30 +13,29 @@ import numpy as np
 from stremn.data.clips import Pixels, without_void
 from stremn.data.video import Frames, ImageFolder, first_mask
 from stremn.errors import InputError
-from stremn.segmenting.excerpt import Excerpt
+from stremn.segmenting.sources import ClipRange
 
-MaskFiles = str | Path | Pixels | Mapping[int, str | Path | Pixels]
+MaskInput = str | Path | Pixels | Mapping[int, str | Path | Pixels]
 
 
 @dataclass(frozen=True)
-class Given:
-    """masks: frame → object ids, uint8 (H, W); removed: frame → ids that are segmented no longer from there."""
+class UserMasks:
+    """Masks and removals, read and checked.
+
+    Attributes:
+        masks: frame → object ids, uint8 (H, W).
+        removed: frame → ids that are no longer segmented from there on.
+    """
 
     masks: dict[int, Pixels]
     removed: dict[int, list[int]]
 
 
-def numbered(text: str) -> tuple[int | None, str]:
-    """``40:later.png`` as (40, "later.png"); a text without a frame number as (None, text)."""
-    found = re.fullmatch(r"(\d+):(.+)", text)
-    return (int(found[1]), found[2]) if found else (None, text)
-
-
-def mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[int, Path]:
-    """Files of masks by frame.
+def parse_mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[int, Path]:
+    """Mask files by frame, from what the command line is given.
 
     Args:
-        masks: each a file (of the first frame), ``FRAME:FILE``, or a folder of PNGs with frames' names.
+        masks: each a file (of the first frame), ``FRAME:FILE``, or a folder of PNGs named as the frames.
         frames: the video.
         start: number of the first frame.
 
@@ -45,14 +44,11 @@ def mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[int, Pa
     """
     found: dict[int, Path] = {}
     for text in masks:
-        frame, name = numbered(text)
-        path = Path(name)
-        if path.is_dir():
-            if frame is not None:
-                raise InputError(f"expected a mask file for frame {frame}, found the folder {path}")
-            pairs = _of_folder(path, frames)
-        else:
-            pairs = [(start if frame is None else frame, path)]
+        numbered = re.fullmatch(r"(\d+):(.+)", text)
+        frame, path = (int(numbered[1]), Path(numbered[2])) if numbered else (start, Path(text))
+        if path.is_dir() and numbered:
+            raise InputError(f"expected a mask file for frame {frame}, found the folder {path}")
+        pairs = _of_folder(path, frames) if path.is_dir() else [(frame, path)]
         for number, file in pairs:
             if number in found:
                 raise InputError(
@@ -81,8 +77,8 @@ def _of_folder(folder: Path, frames: Frames) -> list[tuple[int, Path]]:
     return pairs
 
 
-def removals(texts: Sequence[str]) -> dict[int, list[int]]:
-    """``60:2`` or ``60:2,5`` as {60: [2, 5]}. Raises InputError for anything else."""
+def parse_removals(texts: Sequence[str]) -> dict[int, list[int]]:
+    """Ids by frame: ``60:2,5`` is {60: [2, 5]}. Raises InputError for anything else."""
     found: dict[int, list[int]] = {}
     for text in texts:
         if not re.fullmatch(r"\d+:\d+(,\d+)*", text):
@@ -92,41 +88,28 @@ def removals(texts: Sequence[str]) -> dict[int, list[int]]:
     return found
 
 
-def read_given(
-    masks: MaskFiles,
+def read_user_masks(
+    masks: MaskInput,
     removed: Mapping[int, Sequence[int]],
-    frames: Excerpt,
+    frames: ClipRange,
     *,
     objects: int | None = None,
-) -> Given:
+) -> UserMasks:
     """Masks and removals, checked against the video and against each other.
 
     Args:
         masks: by frame, a file or ids (H, W); or the first frame's alone. 255 beside other ids is void and
             becomes background.
         removed: ids by frame.
-        frames: the part of the video.
+        frames: the range of the video.
         objects: how many objects there should be at most; None: any number.
 
     Raises:
-        InputError: see ``first_mask``; a frame outside the part, no mask for its first frame, more ids than
-            declared, an id that is not there to be removed.
+        InputError: see ``first_mask``; a frame outside the range, no mask for its first frame, more ids than
+            declared, an id to remove that is not there.
     """
-    start = frames.start
-    end = None if frames.count is None else start + frames.count
-    by_frame = dict(masks) if isinstance(masks, Mapping) else {start: masks}
-    for frame in (*by_frame, *removed):
-        if not start <= frame < (frame + 1 if end is None else end):
-            last = "on" if end is None else f"to {end - 1}"
-            raise InputError(
-                f"expected masks and removals for frames {start} {last} of {frames.path}, found frame {frame}"
-            )
-    if start not in by_frame:
-        known = ", ".join(map(str, sorted(by_frame))) or "none"
-        raise InputError(
-            f"expected a mask for frame {start}, the first to segment, found masks for frames {known}; "
-            "give one, or choose --start"
-        )
+    by_frame = dict(masks) if isinstance(masks, Mapping) else {frames.start: masks}
+    _check_frames(by_frame, removed, frames)
     read = {frame: _mask(by_frame[frame], frames, frame) for frame in sorted(by_frame)}
     ids = sorted({int(i) for mask in read.values() for i in np.unique(mask) if i})
     if objects is not None and len(ids) > objects:
@@ -136,7 +119,25 @@ def read_given(
             f"(ids {', '.join(map(str, ids))}); correct the mask or the number"
         )
     _check_removed(read, removed)
-    return Given(read, {frame: sorted(set(removed[frame])) for frame in sorted(removed)})
+    return UserMasks(read, {frame: sorted(set(removed[frame])) for frame in sorted(removed)})
+
+
+def _check_frames(masks: Collection[int], removed: Collection[int], frames: ClipRange) -> None:
+    """Every frame lies in the range, and the first one has a mask."""
+    start = frames.start
+    end = None if frames.count is None else start + frames.count
+    for frame in (*masks, *removed):
+        if frame < start or (end is not None and frame >= end):
+            last = "on" if end is None else f"to {end - 1}"
+            raise InputError(
+                f"expected masks and removals for frames {start} {last} of {frames.path}, found frame {frame}"
+            )
+    if start not in masks:
+        known = ", ".join(map(str, sorted(masks))) or "none"
+        raise InputError(
+            f"expected a mask for frame {start}, the first to segment, found masks for frames {known}; "
+            "give one, or choose --start"
+        )
 
 
 def _mask(mask: str | Path | Pixels, frames: Frames, frame: int) -> Pixels:
@@ -155,21 +156,20 @@ def _mask(mask: str | Path | Pixels, frames: Frames, frame: int) -> Pixels:
 
 
 def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> None:
-    there: set[int] = set()
+    """What is removed has been there before, and is not given in the same frame."""
+    present: set[int] = set()
     for frame in sorted({*masks, *removed}):
-        for number in sorted(set(removed.get(frame, ()))):
-            if number not in there:
-                known = ", ".join(map(str, sorted(there))) or "none"
-                raise InputError(
-                    f"expected an object to remove at frame {frame} that is there before ({known}), "
-                    f"found {number}: check the id and the frame"
-                )
-            there.discard(number)
-        if frame in masks:
-            given = {int(i) for i in np.unique(masks[frame]) if i}
-            both = given & set(removed.get(frame, ()))
-            if both:
-                raise InputError(
-                    f"expected object {min(both)} either given or removed at frame {frame}, found both"
-                )
-            there |= given
+        gone = set(removed.get(frame, ()))
+        unknown = sorted(gone - present)
+        if unknown:
+            known = ", ".join(map(str, sorted(present))) or "none"
+            raise InputError(
+                f"expected an object to remove at frame {frame} that is there before ({known}), "
+                f"found {unknown[0]}: check the id and the frame"
+            )
+        given = {int(i) for i in np.unique(masks[frame]) if i} if frame in masks else set()
+        if given & gone:
+            raise InputError(
+                f"expected object {min(given & gone)} either given or removed at frame {frame}, found both"
+            )
+        present = (present - gone) | given
