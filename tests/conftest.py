@@ -42,7 +42,7 @@ def shared() -> Callable[[str], Path]:
 def write_notebook():
     """A function that writes a stage's notebook: a parameters cell, then the given cells."""
 
-    def write(path: Path, *cells: str, head: str = 'profile: str = "demo"\nsettings: dict = {}') -> Path:
+    def write(path: Path, *cells: str, head: str = 'profile: str = "demo"') -> Path:
         book = nbformat.v4.new_notebook()
         first = nbformat.v4.new_code_cell(head, metadata={"tags": ["parameters"]})
         book.cells = [first, *(nbformat.v4.new_code_cell(cell) for cell in cells)]

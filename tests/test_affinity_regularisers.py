@@ -16,7 +16,7 @@ from stremn.models.stcn import STCN
 from stremn.ops.affinity_regularisers import AffinityRegulariser, dropped, reallocation_bias
 from stremn.ops.attention import space_time_read
 from stremn.tasks.vos import rollout
-from stremn.training.vos import clip_loss
+from stremn.training.clip_loss import clip_loss
 
 SMALL: dict[str, Any] = {
     "backbone": "tiny", "value_backbone": "tiny", "key_dim": 8, "value_dim": 16, "decoder_dims": (16, 8, 8)

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from stremn.run import STAGES, notebook_of
-from stremn.stages.base import read_block
+from stremn.stages.base import read_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline" / "stremn"
@@ -168,8 +167,7 @@ def _blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("profile", "stage"), _blocks())
 def test_every_block_is_valid(profile: str, stage: str) -> None:
-    parameters = import_module(f"stremn.stages.{stage}").Parameters
-    parameters.parse(read_block(ROOT, profile, stage), f"{profile}.{stage}")
+    read_parameters(ROOT, profile, stage)
 
 
 @pytest.mark.parametrize("profile", [*PROFILES, "tiny"])
@@ -246,14 +244,10 @@ def test_stage_notebooks_are_thin(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stage_notebooks_take_two_parameters(stage: str) -> None:
+def test_stage_notebooks_take_one_parameter(stage: str) -> None:
     cells = nbformat.read(notebook_of(ROOT, stage), 4).cells
     (head,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
-    names = [
-        ast.unparse(node.target) for node in ast.parse(head.source).body if isinstance(node, ast.AnnAssign)
-    ]
-    assert names == ["profile", "settings"]
-    assert len(ast.parse(head.source).body) == 2
+    assert head.source == 'profile: str = "demo"'
 
 
 # --- the environment

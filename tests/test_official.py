@@ -20,7 +20,7 @@ from stremn.models.checkpoints import FORMAT, load_model, save_model
 from stremn.models.official import load_official, read_tensors, renamed
 from stremn.models.registry import SYSTEMS, build_model
 from stremn.tasks.vos import rollout
-from stremn.training.vos import clip_loss
+from stremn.training.clip_loss import clip_loss
 
 SHAPES = {"stm": reference.stm_shapes(), "stcn": reference.stcn_shapes()}
 RUN = {"stm": reference.run_stm, "stcn": reference.run_stcn}
@@ -281,7 +281,7 @@ def test_small_version_trains(system: str, tmp_path: Path) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     losses = []
     for _ in range(12):
-        loss = clip_loss(model, batch, torch.Generator().manual_seed(0), rule="every_n")["loss"]
+        loss = clip_loss(model, batch, torch.Generator().manual_seed(0))["loss"]
         optimizer.zero_grad()
         loss.backward()
         losses.append(float(loss.detach()))

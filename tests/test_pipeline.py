@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,12 +21,9 @@ from stremn.errors import InputError
 from stremn.run import run_stage
 from stremn.settings import Settings
 from stremn.stages import base
-from stremn.training.loop import Plan
+from stremn.stages.networks import TRAINED_WITH, TrainingSettings, train_networks
 
-OPEN = (
-    "from stremn.stages import cost\nfrom stremn.stages.base import open_stage\n"
-    "stage = open_stage('cost', cost.Parameters, profile, settings)"
-)
+OPEN = "from stremn.stages.base import open_stage\nstage = open_stage('cost', profile)"
 
 
 class Inner(Settings):
@@ -40,12 +38,6 @@ class Outer(Settings):
     learning_rate: float = 0.1
     device: str = "cpu"
     plan: Inner = Inner()
-
-
-class Training(Settings):
-    """Parameters of a stage that trains."""
-
-    plan: Plan = Plan(steps=1)
 
 
 # --- settings
@@ -125,7 +117,11 @@ def test_fingerprints_see_values_files_and_source(tmp_path: Path) -> None:
     before = fingerprint.of_file(file)
     file.write_text("y")
     assert fingerprint.of_file(file) != before
-    assert fingerprint.of_source(["ops"]) != fingerprint.of_source(["ops", "memory"])
+    assert fingerprint.of_bytes(b"y") == fingerprint.of_file(file)
+    source = fingerprint.of_source(["ops", "memory"])
+    assert source["memory/write.py"] == fingerprint.of_file(
+        Path(fingerprint.__file__).parent / "memory" / "write.py"
+    )
 
 
 def test_a_device_that_is_not_here_is_an_input_error() -> None:
@@ -151,37 +147,88 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_progress_is_only_continued_by_the_same_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = paths.output(tmp_path, "demo", "data") / "manifest.json"
-    weights = paths.output(tmp_path, "demo", "pretrain") / "model.safetensors"
-    _write(manifest, "{}")
-    _write(weights, "w")
+class Sampler:
+    """Batches that the loss below does not look at."""
 
-    def where(steps: int = 1) -> Path:
-        stage = _stage(tmp_path, Training(plan=Plan(steps=steps)))
-        stage.inputs("pretrain")
-        return stage.resume_dir
+    seed = 0
 
-    first = where()
-    assert where() == first != where(steps=2)
-    _write(weights, "other weights")
-    assert where() != first
-    _write(weights, "w")
-    _write(manifest, '{"seed": 1}')
-    assert where() != first
-    _write(manifest, "{}")
-    assert where() == first
-    monkeypatch.setattr(fingerprint, "of_source", lambda rooms: "edited")
-    assert where() != first
+    def batch(self, step: int) -> torch.Tensor:
+        return torch.zeros(1)
 
 
-def test_closing_a_stage_that_trained_forgets_its_progress(tmp_path: Path) -> None:
-    stage = _stage(tmp_path, Training())
-    _write(stage.resume_dir / "progress.pt", "p")
+def _train(root: Path, stop: int | None = None, scale: float = 1.0, **settings: object) -> base.Stage:
+    """Train a network of one number for up to 8 steps, with a checkpoint after every second one."""
+    plan = {"steps": 8, "checkpoint_every": 2} | settings.pop("plan", {})  # type: ignore[operator]
+    stage = _stage(root, TrainingSettings.parse({"plan": plan, **settings}, "here"))
+    steps = iter(range(100))
+
+    def loss(model: torch.nn.Module, *_: object) -> dict[str, torch.Tensor]:
+        if next(steps) == stop:
+            raise KeyboardInterrupt
+        return {"loss": model.weight.square().sum()}  # type: ignore[operator, union-attr]
+
+    def start(name: str, _: object) -> tuple[torch.nn.Module, dict]:
+        model = torch.nn.Linear(1, 1)
+        model.weight.data.fill_(scale)
+        return model, {"system": "line", "fields": {}}
+
+    train_networks(stage, ["net"], start, Sampler(), loss, lambda model: {})
+    return stage
+
+
+@pytest.fixture
+def paused(tmp_path: Path) -> Path:
+    """A repository with a training that was stopped after its fourth step."""
+    _write(paths.output(tmp_path, "demo", "data") / "manifest.json", '{"seed": 0}')
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path, stop=5)
+    return tmp_path
+
+
+def _saved(root: Path) -> int:
+    return len(list((root / "data" / "runs" / ".resume").glob("*/*/progress.pt")))
+
+
+@pytest.mark.parametrize("settings", [{}, {"workers": 1}, {"plan": {"checkpoint_every": 4}}])
+def test_the_same_training_goes_on(paused: Path, settings: dict, capfd: pytest.CaptureFixture) -> None:
+    stage = _train(paused, stop=4, **settings)  # of eight steps four are left
+    assert "starts anew" not in capfd.readouterr().out
     stage.close()
-    assert not stage.resume_dir.exists()
+    assert not list((paused / "data" / "runs" / ".resume").iterdir())
+
+
+def test_a_training_whose_settings_changed_says_so(paused: Path, capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _train(paused, stop=3, seeds={"net": 1}, plan={"learning_rate": 0.5})
+    told = [line for line in capfd.readouterr().out.splitlines() if line.startswith("net: ")]
+    assert len(told) == 1 and "(seed: 0, now 1, plan.learning_rate: 0.0001, now 0.5);" in told[0]
+    assert _saved(paused) == 2  # what had been reached is there
+    _train(paused, seeds={"net": 1}, plan={"learning_rate": 0.5}).close()
+    assert _saved(paused) == 0
+
+
+def test_a_training_whose_data_weights_or_code_changed_says_so(
+    paused: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = paused / "package"
+    for room in TRAINED_WITH:
+        shutil.copytree(Path(fingerprint.__file__).parent / room, package / room)
+    monkeypatch.setattr(fingerprint, "__file__", str(package / "fingerprint.py"))
+    write = package / "memory" / "write.py"
+    write.write_text(write.read_text() + "\n# edited\n")
+    _write(paths.output(paused, "demo", "data") / "manifest.json", '{"seed": 1}')
+    with pytest.raises(KeyboardInterrupt):
+        _train(paused, stop=0, scale=2.0)
+    assert "other data (seed) and starting weights and code (memory/write.py);" in capfd.readouterr().out
+    assert _saved(paused) == 1
+
+
+def test_settings_of_a_network_that_is_not_there(paused: Path) -> None:
+    for field in ("steps", "seeds"):
+        with pytest.raises(
+            InputError, match=r"names of networks of this stage \(net\), found 'nets': correct"
+        ):
+            _train(paused, **{field: {"nets": 1}})
 
 
 def test_what_could_not_be_computed_is_null(tmp_path: Path) -> None:
@@ -199,11 +246,11 @@ def test_a_missing_input_names_the_stage_to_run(tmp_path: Path) -> None:
 def test_a_notebook_by_hand_reads_params_and_writes_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "params.yaml").write_text("demo: {cost: {learning_rate: 0.5, device: auto}}")
+    (tmp_path / "params.yaml").write_text("demo: {cost: {slots: 3, device: auto}}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(base.OUT, raising=False)
-    stage = base.open_stage("cost", Outer, "demo", {})
-    assert stage.parameters.learning_rate == 0.5
+    stage = base.open_stage("cost", "demo")
+    assert stage.parameters.slots == 3
     assert stage.parameters.device == device.choose("auto")
     assert stage.out == tmp_path / "data" / "runs" / "interactive" / "demo" / "cost"
 
@@ -283,7 +330,7 @@ def test_a_stage_that_fails_keeps_its_notebook_and_the_earlier_output(
 
 
 @pytest.mark.parametrize(
-    "head", ['profile: str = ""', 'profile = ""\nsettings = {}\nmore = 1', "settings = {}"]
+    "head", ['profile: str = ""\nsettings: dict = {}', "settings: dict = {}", "# nothing"]
 )
 def test_a_notebook_with_other_parameters_is_refused(project: Path, write_notebook, head: str) -> None:
     write_notebook(project / "notebooks" / "08_cost.ipynb", "1", head=head)

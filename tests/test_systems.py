@@ -22,9 +22,9 @@ from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
 from stremn.report import papers
 from stremn.report.filled import PREDICTION, SEGMENTATION, Results
-from stremn.stages import evaluate_vos, finetune, pretrain
+from stremn.stages import evaluate_vos, pretrain
 from stremn.stages.base import Stage
-from stremn.stages.networks import System
+from stremn.stages.pretrain import System
 from stremn.stages.runs import Run, segment_runs
 from stremn.tasks.rules import rule_for
 from stremn.training.loop import Plan
@@ -194,8 +194,11 @@ def test_a_variant_takes_what_it_shares_with_another_network() -> None:
 # --- starts and seeds
 
 
-def training(root: Path, **systems: System) -> Stage[pretrain.Parameters]:
-    return Stage("pretrain", "x", pretrain.Parameters(plan=Plan(steps=1), systems=systems), root, root)
+def training(
+    root: Path, seeds: dict[str, int] | None = None, **systems: System
+) -> Stage[pretrain.Parameters]:
+    parameters = pretrain.Parameters(plan=Plan(steps=1), systems=systems, seeds=seeds or {})
+    return Stage("pretrain", "x", parameters, root, root)
 
 
 def test_a_start_that_will_not_be_there_is_told_before_the_work(tmp_path: Path) -> None:
@@ -219,24 +222,10 @@ def test_clips_of_the_curve_are_drawn_with_the_seed_of_no_network(
     (paths.output(tmp_path, "x", "data") / "static").mkdir(parents=True)
     monkeypatch.setattr(pretrain, "ImageClipSampler", Sampler)
     monkeypatch.setattr(pretrain.prepared, "images", lambda place: None)
-    monkeypatch.setattr(pretrain, "_train", lambda *_: None)
+    monkeypatch.setattr(pretrain, "train_networks", lambda *_: None)
     pretrain.train(training(tmp_path, a=System()), None)  # type: ignore[arg-type]
-    pretrain.train(training(tmp_path, a=System(), b=System(seed=1), c=System(seed=2)), None)  # type: ignore[arg-type]
+    pretrain.train(training(tmp_path, {"b": 1, "c": 2}, a=System(), b=System(), c=System()), None)  # type: ignore[arg-type]
     assert drawn == [1, 3]
-
-
-@pytest.mark.parametrize("field", ["steps", "seeds"])
-def test_a_setting_of_a_network_that_is_not_there(
-    trained: dict[str, Path], field: str, tmp_path: Path
-) -> None:
-    folder = paths.output(tmp_path, "x", "pretrain")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    trained["finetune"].rename(folder)
-    p = finetune.Parameters.parse({"plan": {"steps": 1}, field: {"stremm": 1}}, "here")
-    with pytest.raises(
-        InputError, match=r"names of pre-trained networks \(stremn\), found 'stremm': correct"
-    ):
-        finetune.train(Stage("finetune", "x", p, tmp_path, tmp_path), None)  # type: ignore[arg-type]
 
 
 def test_rules_on_other_seeds_have_a_table_of_their_own(tmp_path: Path) -> None:

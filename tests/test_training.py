@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 from stremn.errors import InputError
 from stremn.figures.curves import loss_figure
 from stremn.training.averaging import Best
-from stremn.training.loop import History, Plan, fit
-from stremn.training.resume import load_progress, save_progress
-from stremn.training.vos import jaccard
+from stremn.training.clip_loss import jaccard
+from stremn.training.loop import Plan, fit
+from stremn.training.resume import History, Progress
 
 PLAN = Plan(steps=60, learning_rate=0.05, log_every=10, checkpoint_every=20)
 
@@ -43,7 +44,7 @@ def fresh() -> nn.Module:
 
 def test_it_learns_and_writes_history() -> None:
     model, logged = fresh(), []
-    history = fit(model, batches, loss, PLAN, log=lambda step, row: logged.append(step))
+    history = fit(model, batches, loss, PLAN, seed=0, log=lambda step, row: logged.append(step))
     assert history.rows[-1]["loss"] < 0.2 * history.rows[0]["loss"]
     assert logged == [10, 20, 30, 40, 50, 60] and not model.training
     assert loss_figure(history.rows, title="a line").axes
@@ -51,7 +52,7 @@ def test_it_learns_and_writes_history() -> None:
 
 def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole, stopped = fresh(), fresh()
-    one = fit(whole, batches, loss, PLAN)
+    one = fit(whole, batches, loss, PLAN, seed=0)
 
     def interrupted(start: int, stop: int) -> Iterator[Batch]:
         for step, batch in enumerate(batches(start, stop), start):
@@ -60,17 +61,19 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
             yield batch
 
     with pytest.raises(KeyboardInterrupt):
-        fit(stopped, interrupted, loss, PLAN, resume_dir=tmp_path)
+        fit(stopped, interrupted, loss, PLAN, seed=0, progress=Progress(tmp_path, {}))
     again = nn.Linear(3, 1)  # other weights: the checkpoint's count
-    two = fit(again, batches, loss, PLAN, resume_dir=tmp_path)
+    two = fit(again, batches, loss, PLAN, seed=0, progress=Progress(tmp_path, {}))
     assert torch.equal(whole.weight, again.weight)  # type: ignore[arg-type]
     assert [r["loss"] for r in one.rows] == [r["loss"] for r in two.rows]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    (tmp_path / "progress.pt").write_bytes(b"\x80\x04K\x01.")
+    place = Progress(tmp_path, {}).place
+    place.mkdir()
+    (place / "progress.pt").write_bytes(b"\x80\x04K\x01.")
     with pytest.raises(InputError, match=r"progress\.pt"):
-        fit(fresh(), batches, loss, PLAN, resume_dir=tmp_path)
+        fit(fresh(), batches, loss, PLAN, seed=0, progress=Progress(tmp_path, {}))
 
 
 def test_the_best_weights_are_averaged() -> None:
@@ -83,16 +86,9 @@ def test_the_best_weights_are_averaged() -> None:
 
     model = fresh()
     plan = PLAN.model_copy(update={"validate_every": 10, "best_metric": "score", "keep_best": 2})
-    history = fit(model, batches, loss, plan, validate=validate)
+    history = fit(model, batches, loss, plan, seed=0, validate=validate)
     assert history.best == 5.0
     torch.testing.assert_close(model.weight, (seen[1] + seen[3]) / 2)
-
-
-def test_best_keeps_the_smallest_when_told() -> None:
-    best = Best("min", 1)
-    for value in (3.0, 1.0, 2.0):
-        best.offer(value, 0, nn.Linear(1, 1))
-    assert best.value == 1.0
 
 
 def test_schedules() -> None:
@@ -105,7 +101,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
         return {"loss": model(batch.x).sum() * float("nan")}
 
     with pytest.raises(FloatingPointError, match="step 0"):
-        fit(fresh(), batches, broken, PLAN)
+        fit(fresh(), batches, broken, PLAN, seed=0)
 
 
 def test_progress_that_cannot_be_written_leaves_the_earlier_file(
@@ -113,7 +109,8 @@ def test_progress_that_cannot_be_written_leaves_the_earlier_file(
 ) -> None:
     model = fresh()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    save_progress(tmp_path, model, optimizer, Best(), History(), 3)
+    progress = Progress(tmp_path, {})
+    progress.save(model, optimizer, Best(), History(), 3)
 
     def half(content: object, path: Path) -> None:
         path.write_bytes(b"half")
@@ -121,9 +118,68 @@ def test_progress_that_cannot_be_written_leaves_the_earlier_file(
 
     monkeypatch.setattr("torch.save", half)
     with pytest.raises(OSError, match="No space"):
-        save_progress(tmp_path, model, optimizer, Best(), History(), 4)
-    assert [p.name for p in tmp_path.iterdir()] == ["progress.pt"]
-    assert load_progress(tmp_path, model, optimizer, Best(), History()) == 3
+        progress.save(model, optimizer, Best(), History(), 4)
+    assert sorted(p.name for p in progress.place.iterdir()) == ["origin.json", "progress.pt"]
+    assert progress.load(model, optimizer, Best(), History()) == 3
+
+
+def paused(folder: Path, origin: dict[str, Any], step: int) -> Progress:
+    """A training of another origin that was stopped after a checkpoint."""
+
+    def interrupted(start: int, stop: int) -> Iterator[Batch]:
+        yield from batches(start, step)
+        raise KeyboardInterrupt
+
+    progress = Progress(folder, origin)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(), interrupted, loss, PLAN, seed=0, progress=progress)
+    return progress
+
+
+ORIGIN: dict[str, Any] = {
+    "parameters": {"plan": {"steps": 60}, "batch": 4},
+    "data": {"vos": {"sha256": "a"}},
+    "starting weights": "b",
+    "code": {"memory/write.py": "c", "ops/gumbel.py": "d"},
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("parameters", {"plan": {"steps": 70}, "batch": 4}, "other parameters (plan.steps: 60, now 70);"),
+        ("parameters", {"plan": {"steps": 60}}, "other parameters (batch: 4, now None);"),
+        ("data", {"vos": {"sha256": "z"}}, "other data (vos.sha256);"),
+        ("starting weights", "z", "other starting weights;"),
+        ("code", {"memory/write.py": "z", "ops/gumbel.py": "d"}, "other code (memory/write.py);"),
+        (
+            "code",
+            {f"ops/{i}.py": "z" for i in range(4)},
+            "code (memory/write.py, ops/gumbel.py, ops/0.py, 3 more);",
+        ),
+    ],
+)
+def test_a_paused_training_that_cannot_go_on_says_what_changed(
+    tmp_path: Path, part: str, value: object, words: str
+) -> None:
+    assert Progress(tmp_path, ORIGIN).why_anew() is None  # nothing was paused
+    paused(tmp_path, ORIGIN, 45)
+    assert Progress(tmp_path, ORIGIN).why_anew() is None  # it goes on
+    told = Progress(tmp_path, {**ORIGIN, part: value}).why_anew()
+    assert told is not None and words in told and "step 40" in told and "\n" not in told
+
+
+def test_progress_of_earlier_settings_stays_until_it_is_passed(tmp_path: Path) -> None:
+    old = paused(tmp_path, ORIGIN, 45)
+    new = paused(tmp_path, {**ORIGIN, "starting weights": "z"}, 30)
+    assert new.place.is_dir() and old.place.is_dir()  # at 20 of 40 steps
+    assert old.load(fresh(), torch.optim.Adam(fresh().parameters()), Best(), History()) == 40
+    new.forget()
+    assert old.place.is_dir()  # also after a new training that ended before
+    new = paused(tmp_path, {**ORIGIN, "starting weights": "z"}, 45)
+    assert new.place.is_dir() and not old.place.exists()
+    new.forget()
+    assert not tmp_path.exists()
 
 
 def test_jaccard_by_hand() -> None:

@@ -16,6 +16,11 @@ def of_values(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
+def of_bytes(content: bytes) -> str:
+    """Hash of bytes."""
+    return hashlib.sha256(content).hexdigest()[:LENGTH]
+
+
 def digests(path: Path, algorithms: Iterable[str] = ("sha256",)) -> dict[str, str]:
     """Whole digests of a file's content by algorithm (sha256, sha1, md5), in one reading."""
     hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
@@ -48,8 +53,8 @@ def of_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def of_source(rooms: Iterable[str]) -> str:
-    """Hash of the package's own source in ``rooms`` (folders such as ``memory``)."""
+def of_source(rooms: Iterable[str]) -> dict[str, str]:
+    """Hash of each of the package's own source files in ``rooms`` (folders such as ``memory``), by its path."""
     package = Path(__file__).parent
     files = sorted(path for room in rooms for path in (package / room).rglob("*.py"))
-    return of_values([(path.relative_to(package).as_posix(), of_file(path)) for path in files])
+    return {path.relative_to(package).as_posix(): of_file(path) for path in files}

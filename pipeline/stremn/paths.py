@@ -42,9 +42,9 @@ def output(root: Path, profile: str, stage: str) -> Path:
     return prepared(root, profile) if stage == "data" else runs(root, profile) / stage
 
 
-def resume(root: Path, key: str) -> Path:
-    """Resumable checkpoints, outside of every stage's outputs, in a folder named by ``key``."""
-    return store_root(root) / "data" / "runs" / ".resume" / key
+def resume(root: Path, profile: str, stage: str, network: str) -> Path:
+    """Resumable checkpoints of a network's training, outside of every stage's outputs."""
+    return store_root(root) / "data" / "runs" / ".resume" / f"{profile}-{stage}-{network}"
 
 
 def relative(path: Path, root: Path) -> str:

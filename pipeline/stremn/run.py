@@ -9,10 +9,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import papermill
 from ipykernel.kernelspec import write_kernel_spec
@@ -20,8 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from stremn import paths, tracking
 from stremn.errors import InputError
-from stremn.settings import Settings
-from stremn.stages.base import OUT, read_block
+from stremn.stages.base import OUT, read_parameters
 
 STAGES = (
     "data",
@@ -34,7 +31,7 @@ STAGES = (
     "cost",
     "report",
 )
-INJECTED = {"profile", "settings"}
+INJECTED = {"profile"}
 NOTEBOOK = "notebook.ipynb"
 
 
@@ -49,7 +46,7 @@ def notebook_of(root: Path, stage: str) -> Path:
 
 
 def check_notebook(notebook: Path) -> None:
-    """A stage's notebook takes exactly ``profile`` and ``settings``; papermill itself would only warn."""
+    """A stage's notebook takes exactly ``profile``; papermill itself would only warn."""
     found = set(papermill.inspect_notebook(str(notebook)))
     if found != INJECTED:
         raise InputError(
@@ -67,9 +64,7 @@ def run_stage(stage: str, profile: str, root: Path | None = None) -> Path:
     root = (root or paths.find_root()).resolve()
     notebook = notebook_of(root, stage)
     check_notebook(notebook)
-    block = read_block(root, profile, stage)
-    parameters: type[Settings] = import_module(f"stremn.stages.{stage}").Parameters
-    checked = parameters.parse(block, f"{paths.MARKER}: {profile}.{stage}").model_dump(mode="json")
+    checked = read_parameters(root, profile, stage).model_dump(mode="json")
     out = paths.output(root, profile, stage)
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     failed = paths.runs(root, profile) / f"{stage}.failed.ipynb"
@@ -77,7 +72,7 @@ def run_stage(stage: str, profile: str, root: Path | None = None) -> Path:
     scratch.mkdir(parents=True)
     try:
         with tracking.run(root, profile, stage, checked):
-            _execute(notebook, scratch, {"profile": profile, "settings": block}, root, failed)
+            _execute(notebook, scratch, profile, root, failed)
         failed.unlink(missing_ok=True)
         shutil.rmtree(out, ignore_errors=True)
         scratch.rename(out)
@@ -86,15 +81,15 @@ def run_stage(stage: str, profile: str, root: Path | None = None) -> Path:
     return out
 
 
-def _execute(notebook: Path, scratch: Path, injected: dict[str, Any], root: Path, failed: Path) -> None:
+def _execute(notebook: Path, scratch: Path, profile: str, root: Path, failed: Path) -> None:
     logger = tracking.Logger()
     executed = scratch / NOTEBOOK
     try:
-        with _kernel(), _environment({OUT: str(scratch), "PYTHONHASHSEED": "0"}):
+        with _kernel(), tracking.environment({OUT: str(scratch), "PYTHONHASHSEED": "0"}):
             papermill.execute_notebook(
                 str(notebook),
                 str(executed),
-                injected,
+                {"profile": profile},
                 kernel_name="python3",
                 cwd=str(root),
                 progress_bar=False,
@@ -120,24 +115,11 @@ def _keep(executed: Path, failed: Path, logger: tracking.Logger) -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
-@contextmanager
 def _kernel() -> Iterator[None]:
     """The kernel ``python3`` is this very interpreter, whatever kernels the user has installed."""
     with TemporaryDirectory() as folder:
         quiet = ["--IPKernelApp.log_level=50"]  # a cell's error reaches us by itself
         write_kernel_spec(str(Path(folder) / "kernels" / "python3"), extra_arguments=quiet)
         path = os.pathsep.join(p for p in (folder, os.environ.get("JUPYTER_PATH")) if p)
-        with _environment({"JUPYTER_PATH": path}):
+        with tracking.environment({"JUPYTER_PATH": path}):
             yield

@@ -9,9 +9,12 @@ from stremn.errors import InputError
 
 
 class Settings(BaseModel):
-    """Base of all parameter classes: frozen, and a key that nobody reads is an error."""
+    """Base of all parameter classes: frozen, and a key that nobody reads is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    What a field means stands in the string under it, and is its description.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def parse(cls, block: dict[str, Any], where: str) -> Self:

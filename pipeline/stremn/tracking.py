@@ -15,14 +15,14 @@ from typing import Any
 from stremn.paths import store_root
 
 RUN, URI = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"
-BATCH = 500  # metrics per call
-PARAMETERS = 100  # per call, MLflow's limit
-PAUSE = 10.0  # seconds between calls, at most, while numbers come in
+AT_ONCE = {"metrics": 500, "params": 100}  # in a call; MLflow's limits are 1000 and 100
+PAUSE = "10"  # seconds for which MLflow collects numbers before it writes them
 
 
 def _mlflow() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_ASYNC_LOGGING_BUFFERING_SECONDS", PAUSE)
     import mlflow
 
     return mlflow
@@ -34,34 +34,12 @@ def store(root: Path) -> str:
 
 
 @contextmanager
-def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """One MLflow run around a stage: FINISHED, FAILED or (Ctrl-C) KILLED.
-
-    Its id is in the environment of processes started meanwhile.
-    """
-    mlflow = _mlflow()
-    mlflow.set_tracking_uri(store(root))
-    client = mlflow.MlflowClient()
-    artifacts = (store_root(root) / "mlartifacts").as_uri() if store(root).startswith("sqlite:") else None
-    found = client.get_experiment_by_name(profile)
-    experiment = found.experiment_id if found else client.create_experiment(profile, artifacts)
-    active = client.create_run(experiment, run_name=stage, tags={"stage": stage, "profile": profile})
-    run_id = str(active.info.run_id)
-    flat = [mlflow.entities.Param(_name(k), str(v)[:500]) for k, v in _flat(parameters).items()]
-    for start in range(0, len(flat), PARAMETERS):
-        client.log_batch(run_id, params=flat[start : start + PARAMETERS])
-    before = {name: os.environ.get(name) for name in (RUN, URI)}
-    os.environ[RUN], os.environ[URI] = run_id, store(root)
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables of this process and of those started meanwhile; afterwards as before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        yield run_id
-    except KeyboardInterrupt:
-        client.set_terminated(run_id, "KILLED")
-        raise
-    except BaseException:
-        client.set_terminated(run_id, "FAILED")
-        raise
-    else:
-        client.set_terminated(run_id, "FINISHED")
+        yield
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)
@@ -69,34 +47,51 @@ def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> 
                 os.environ[name] = value
 
 
+@contextmanager
+def run(root: Path, profile: str, stage: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """One MLflow run around a stage: FINISHED, FAILED or (Ctrl-C) KILLED.
+
+    Its id is in the environment of processes started meanwhile.
+    """
+    mlflow, uri = _mlflow(), store(root)
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    artifacts = (store_root(root) / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+    found = client.get_experiment_by_name(profile)
+    experiment = found.experiment_id if found else client.create_experiment(profile, artifacts)
+    active = client.create_run(experiment, run_name=stage, tags={"stage": stage, "profile": profile})
+    run_id, status = str(active.info.run_id), "FAILED"
+    try:
+        flat = _flat(parameters).items()
+        _log(run_id, "params", [mlflow.entities.Param(_name(k), str(v)[:500]) for k, v in flat])
+        with environment({RUN: run_id, URI: uri}):
+            yield run_id
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run_id, status)
+
+
 class Logger:
     """Writes into the run that the environment names; without one (a notebook by hand) does nothing."""
 
     def __init__(self) -> None:
         self.run_id = os.environ.get(RUN)
-        self._waiting: list[tuple[str, float, int]] = []
-        self._sent = time.monotonic()
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Queue numbers; None and not-a-number are left out (MLflow has no null)."""
-        for key, value in values.items():
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                self._waiting.append((_name(key), float(value), step))
-        if len(self._waiting) >= BATCH or time.monotonic() - self._sent > PAUSE:
-            self.flush()
+        """Numbers of one step, written in the background; None and not-a-number are left out (no null there)."""
+        if self.run_id is not None:
+            entry, now = _mlflow().entities.Metric, int(time.time() * 1000)
+            finite = {k: v for k, v in values.items() if v is not None and math.isfinite(v)}
+            entries = [entry(_name(k), float(v), now, step) for k, v in finite.items()]
+            _log(self.run_id, "metrics", entries, synchronous=False)
 
     def flush(self) -> None:
-        """Send what is queued, in batches."""
-        self._sent = time.monotonic()
-        if self.run_id is None:
-            self._waiting.clear()
-            return
-        mlflow = _mlflow()
-        now = int(time.time() * 1000)
-        while self._waiting:
-            part, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            entries = [mlflow.entities.Metric(key, value, now, step) for key, value, step in part]
-            mlflow.MlflowClient().log_batch(self.run_id, metrics=entries)
+        """Wait until all numbers are written."""
+        if self.run_id is not None:
+            _mlflow().flush_async_logging()
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file into the run."""
@@ -107,6 +102,12 @@ class Logger:
         """A tag, as text."""
         if self.run_id is not None:
             _mlflow().MlflowClient().set_tag(self.run_id, _name(key), str(value))
+
+
+def _log(run_id: str, kind: str, entries: list[Any], *, synchronous: bool = True) -> None:
+    for start in range(0, len(entries), AT_ONCE[kind]):
+        part = {kind: entries[start : start + AT_ONCE[kind]]}
+        _mlflow().MlflowClient().log_batch(run_id, **part, synchronous=synchronous)
 
 
 def _name(key: str) -> str:

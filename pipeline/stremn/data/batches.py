@@ -56,21 +56,14 @@ def renumber(masks: Tensor, objects: int, order: Tensor | None = None) -> tuple[
 
 
 class Sampler(Protocol[Batch]):
-    """Anything whose batch is a function of the step."""
+    """Anything whose batch is a function of its seed and the step."""
+
+    seed: int
 
     def batch(self, step: int) -> Batch: ...
 
 
-class Seeded(Protocol):
-    """A sampler whose draws depend on a seed."""
-
-    seed: int
-
-
-Drawn = TypeVar("Drawn", bound=Seeded)
-
-
-def with_seed(sampler: Drawn, seed: int) -> Drawn:
+def with_seed(sampler: Sampler[Batch], seed: int) -> Sampler[Batch]:
     """The same sampler with another seed; the one given stays as it is."""
     other = copy(sampler)
     other.seed = seed

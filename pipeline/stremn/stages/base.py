@@ -1,14 +1,15 @@
 """What a notebook works with: its checked parameters, its inputs, and where its results go.
 
->>> stage = open_stage("pretrain", Parameters, profile, settings)   # the notebook's first call
+>>> stage = open_stage("pretrain", profile)   # the notebook's first call
 >>> stage.parameters, stage.inputs("data"), stage.out
 """
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from stremn import fingerprint, paths
+from stremn import paths
 from stremn.device import choose
 from stremn.display import let_notebooks_draw
 from stremn.errors import InputError
@@ -26,7 +27,6 @@ from stremn.tracking import Logger
 P = TypeVar("P", bound=Settings)
 OUT = "STREMN_STAGE_OUT"  # set by the runner for the notebook's process
 DOTS = 110  # per inch, of figures
-TRAINED_WITH = ("ops", "memory", "models", "tasks", "data", "training")  # rooms whose code shapes the weights
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Stage(Generic[P]):
         parameters: checked settings.
         out: folder to write to; it becomes the stage's output when the notebook ends well.
         root: of the repository.
+        at_close: what is called when the notebook has ended well.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Stage(Generic[P]):
     out: Path
     root: Path
     logger: Logger = field(default_factory=Logger)
-    _used: set[str] = field(default_factory=lambda: {"data"})
+    at_close: ExitStack = field(default_factory=ExitStack)
 
     def inputs(self, stage: str) -> Path:
         """Output folder of an earlier stage; InputError if it has not run."""
@@ -56,24 +57,7 @@ class Stage(Generic[P]):
             raise InputError(
                 f"stage {self.name!r} needs the outputs of {stage!r} in {folder}; run `dvc repro` first"
             )
-        self._used.add(stage)
         return folder
-
-    @property
-    def resume_dir(self) -> Path:
-        """Where training saves its progress.
-
-        The name is a hash of all that the weights depend on, so that only the same training is continued:
-        parameters, data, the networks read with `inputs` before this call, and the code.
-        """
-        folders = [paths.output(self.root, self.profile, stage) for stage in sorted(self._used)]
-        files = [
-            path for f in folders for path in (f / "manifest.json", *sorted(f.rglob("model.safetensors")))
-        ]
-        read = [fingerprint.of_file(path) for path in files]
-        block = self.parameters.model_dump(mode="json")
-        key = fingerprint.of_values(block, read, fingerprint.of_source(TRAINED_WITH))
-        return paths.resume(self.root, f"{self.profile}-{self.name}-{key}")
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
         """Numbers of one step, to MLflow."""
@@ -113,8 +97,7 @@ class Stage(Generic[P]):
     def close(self) -> None:
         """The last call of a notebook: send what MLflow has not seen yet, and forget the saved progress."""
         self.logger.flush()
-        if "plan" in type(self.parameters).model_fields:
-            shutil.rmtree(self.resume_dir, ignore_errors=True)
+        self.at_close.close()
 
 
 def read_block(root: Path, profile: str, stage: str) -> dict[str, Any]:
@@ -132,26 +115,26 @@ def read_block(root: Path, profile: str, stage: str) -> dict[str, Any]:
     return dict(content[profile][stage])
 
 
-def open_stage(name: str, parameters: type[P], profile: str, settings: Mapping[str, Any]) -> Stage[P]:
-    """Open a stage in its notebook.
+def read_parameters(root: Path, profile: str, stage: str) -> Settings:
+    """One stage's block of ``params.yaml``, checked: an instance of ``Parameters`` in ``stages/<stage>.py``."""
+    parameters: type[Settings] = import_module(f"stremn.stages.{stage}").Parameters
+    return parameters.parse(read_block(root, profile, stage), f"{paths.MARKER}: {profile}.{stage}")
 
-    Args:
-        name: of the stage.
-        parameters: its class of settings.
-        profile: block of ``params.yaml``.
-        settings: the block, put in by the runner; empty where a person runs the notebook by hand: then it
-            is read from ``params.yaml`` and results go to ``data/runs/interactive``.
+
+def open_stage(name: str, profile: str) -> Stage[Any]:
+    """Open a stage in its notebook, with its block of ``params.yaml``.
+
+    Results go where the runner says; where a person runs the notebook by hand, to ``data/runs/interactive``.
     """
     let_notebooks_draw()
     root = paths.find_root()
-    block = dict(settings) or read_block(root, profile, name)
-    checked = parameters.parse(block, f"{paths.MARKER}: {profile}.{name}")
-    if "device" in parameters.model_fields:
-        checked = checked.model_copy(update={"device": choose(checked.model_dump()["device"])})
+    parameters = read_parameters(root, profile, name)
+    if "device" in type(parameters).model_fields:
+        parameters = parameters.model_copy(update={"device": choose(parameters.model_dump()["device"])})
     by_runner = os.environ.get(OUT)
     out = Path(by_runner) if by_runner else paths.runs(root, "interactive") / profile / name
     out.mkdir(parents=True, exist_ok=True)
-    return Stage(name, profile, checked, out, root)
+    return Stage(name, profile, parameters, out, root)
 
 
 def _nested(values: Mapping[str, float | None]) -> dict[str, Any]:

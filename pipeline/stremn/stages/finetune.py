@@ -1,62 +1,46 @@
 """Stage 3: fine-tune on video clips (STReMN Sec. 4.1.1)."""
 
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
+from torch import nn
 
 from stremn import paths
 from stremn.data import prepared
-from stremn.data.batches import ClipBatch, batches, with_seed
+from stremn.data.batches import ClipBatch
 from stremn.data.sampling import ClipSampler, SkipSchedule
-from stremn.errors import InputError
 from stremn.figures.sheets import batch_sheet
 from stremn.models.checkpoints import load_model
-from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.stages.networks import Trained, prefixed, save_all
-from stremn.training.loop import Plan, fit, seed_everything
-from stremn.training.vos import clip_loss, validation_score
+from stremn.stages.networks import Trained, TrainingSettings, save_networks, train_networks
+from stremn.training.clip_loss import clip_loss, validation_score
 
 
-class Parameters(Settings):
-    """Settings of the stage.
+class Parameters(TrainingSettings):
+    """Settings of the stage."""
 
-    Attributes:
-        seed: of batches and noise.
-        device: where to train.
-        plan: steps, learning rate and so on, of each network that was pre-trained.
-        steps: other numbers of steps, by the network's name.
-        seeds: other seeds, by the network's name.
-        batch: clips per step.
-        frames: frames per clip (10 in STReMN).
-        objects: most objects per clip.
-        size: height and width of the clips in pixels (384 in the papers).
-        used_at: shorter side with which the networks look at a video unless told otherwise; None: ``size``.
-        jitter: small affine movement of each frame on its own, see ``ClipSampler``.
-        max_skip: most frames left out between two sampled ones; it grows to this and shrinks again (STM: 25).
-        slots: smallest and largest number of memory slots drawn per batch.
-        validation: held-out clips for the curve and the choice of weights.
-        validation_frames: frames of each of them.
-        workers: processes that prepare batches; 0: none.
-    """
-
-    seed: int = 0
-    device: str = "cpu"
-    plan: Plan
-    steps: dict[str, int] = {}
-    seeds: dict[str, int] = {}
     batch: int = 4
+    """Clips per step."""
     frames: int = 8
+    """Frames per clip (10 in STReMN)."""
     objects: int = 3
+    """Most objects per clip."""
     size: int = 64
+    """Height and width of the clips in pixels (384 in the papers)."""
     used_at: int | None = None
+    """Shorter side in pixels at which the networks process a video unless told otherwise; None: ``size``."""
     max_skip: int = 5
+    """Most frames left out between two sampled ones; it grows to this and shrinks again (STM: 25)."""
     jitter: float = 0.0
+    """Small affine movement of each frame on its own, see ``ClipSampler``."""
     slots: tuple[int, int] = (2, 6)
+    """Smallest and largest number of memory slots drawn per batch."""
     validation: int = 8
+    """Held-out clips for the curve and the choice of weights."""
     validation_frames: int = 24
-    workers: int = 0
+    """Frames of each of them."""
 
 
 def clips(stage: Stage[Parameters]) -> ClipSampler:
@@ -82,45 +66,26 @@ def look(sampler: ClipSampler) -> Figure:
 
 def train(stage: Stage[Parameters], sampler: ClipSampler) -> dict[str, Trained]:
     """The pre-trained networks, trained further on clips long enough for evictions to happen."""
-    p, folder = stage.parameters, stage.inputs("pretrain")
-    names = paths.networks(folder)
-    strange = sorted((p.steps.keys() | p.seeds.keys()) - set(names))
-    if strange:
-        raise InputError(
-            f"steps and seeds: expected names of pre-trained networks ({', '.join(names)}), found {strange[0]!r}: "
-            "correct the name, or pre-train it"
-        )
-    held_out = _held_out(stage)
-    return {name: _train(stage, sampler, held_out, paths.network(folder, name), name) for name in names}
-
-
-def _train(
-    stage: Stage[Parameters], sampler: ClipSampler, held_out: list[ClipBatch], path: Path, name: str
-) -> Trained:
     p = stage.parameters
-    steps, seed = p.steps.get(name, p.plan.steps), p.seeds.get(name, p.seed)
-    seed_everything(seed)
-    model, meta = load_model(path)
-    sampler = with_seed(sampler, seed)
-    history = fit(
-        model,
-        partial(batches, sampler, workers=p.workers),
+    return train_networks(
+        stage,
+        paths.networks(stage.inputs("pretrain")),
+        partial(_start, stage),
+        sampler,
         partial(clip_loss, slots=p.slots),
-        p.plan.model_copy(update={"seed": seed, "steps": steps}),
-        resume_dir=stage.resume_dir / name,
-        log=prefixed(stage.log, name),
-        validate=partial(validation_score, batches=held_out, slots=p.slots[1], device=p.device),
-        device=p.device,
-        description=f"fine-tuning {name}",
+        partial(validation_score, batches=_held_out(stage), slots=p.slots[1], device=p.device),
     )
-    settings = p.model_dump(mode="json", exclude={"steps", "seeds"}) | {"steps": steps, "seed": seed}
-    trained = {**meta["trained"], "finetune": settings}
-    return Trained(model, {**meta, "default_size": p.used_at or p.size, "trained": trained}, history)
+
+
+def _start(stage: Stage[Parameters], name: str, _: Mapping[str, Trained]) -> tuple[nn.Module, dict[str, Any]]:
+    """A pre-trained network, and its description."""
+    model, meta = load_model(paths.network(stage.inputs("pretrain"), name))
+    return model, {**meta, "default_size": stage.parameters.used_at or stage.parameters.size}
 
 
 def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Figure]:
     """Write the weights and the numbers; returns the learning curves."""
-    return save_all(stage, trained, "Fine-tuning on clips", "J")
+    return save_networks(stage, trained, "Fine-tuning on clips", "J")
 
 
 def _held_out(stage: Stage[Parameters]) -> list[ClipBatch]:

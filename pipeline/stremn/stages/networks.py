@@ -1,42 +1,51 @@
-"""Several networks in one stage: what pre-training and fine-tuning share.
+"""Several networks in one stage: what the training stages share.
 
 Each network has a name of its own (several may be of one system): its weights are
 ``<stage>/networks/<name>/model.safetensors``.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 from torch import nn
 
-from stremn import paths
+from stremn import fingerprint, paths
+from stremn.data.batches import Sampler, batches, with_seed
+from stremn.errors import InputError
 from stremn.figures.curves import loss_figure
-from stremn.models.checkpoints import save_model
+from stremn.models.checkpoints import save_model, to_bytes
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.training.loop import History
+from stremn.training.loop import LossFunction, Plan, fit, seed_everything
+from stremn.training.resume import History, Progress
+
+TRAINED_WITH = ("ops", "memory", "models", "tasks", "data", "training")  # rooms whose code shapes the weights
+SAME_WEIGHTS: dict[str, Any] = {
+    "workers": True,
+    "plan": {"checkpoint_every"},
+}  # settings that do not shape them
+OF_OTHERS = {"systems": True, "steps": True, "seeds": True}  # settings that tell of other networks
 
 
-class System(Settings):
-    """One network to train.
+class TrainingSettings(Settings):
+    """Settings of every training stage."""
 
-    Attributes:
-        system: entry of ``models.registry.SYSTEMS``.
-        fields: arguments of the system's class.
-        start: weights to start from: ``shipped``, those of the package; a network before this one in the same
-            stage, of which the tensors that fit by name and shape are taken; or a checkpoint's path below the
-            repository's root. None: new ones.
-        steps: of pre-training; None: the plan's; 0: none.
-        seed: of its weights, batches and noise; None: the stage's.
-    """
-
-    system: str = "stremn"
-    fields: dict[str, Any] = {}
-    start: str | None = None
-    steps: int | None = None
-    seed: int | None = None
+    seed: int = 0
+    """Of weights, batches and noise."""
+    device: str = "cpu"
+    """Where to train."""
+    plan: Plan
+    """Steps, learning rate and so on, of each network."""
+    steps: dict[str, int] = {}
+    """Other numbers of steps, by the network's name; 0: not trained."""
+    seeds: dict[str, int] = {}
+    """Other seeds, by the network's name; networks of one seed see the same batches."""
+    workers: int = 0
+    """Processes that prepare batches; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +57,107 @@ class Trained:
     history: History
 
 
-def prefixed(
-    log: Callable[[int, dict[str, float]], None], name: str
-) -> Callable[[int, dict[str, float]], None]:
+Start = Callable[[str, Mapping[str, Trained]], tuple[nn.Module, dict[str, Any]]]
+P = TypeVar("P", bound=TrainingSettings)
+
+
+def train_networks(
+    stage: Stage[P],
+    names: Sequence[str],
+    start: Start,
+    sampler: Sampler[Any],
+    loss: LossFunction,
+    validate: Callable[[nn.Module], dict[str, float]],
+) -> dict[str, Trained]:
+    """Train networks one after the other, each with its own seed and number of steps.
+
+    Args:
+        names: of the networks.
+        start: ``start(name, trained)`` returns a network as its training finds it and its description for the
+            checkpoint; ``trained`` are those before it.
+        sampler: of the batches; it is given the seed of each network.
+        loss: see ``fit``.
+        validate: see ``fit``.
+
+    Raises:
+        InputError: the settings name a network that is not among them.
+    """
+    p = stage.parameters
+    unknown = sorted((p.steps.keys() | p.seeds.keys()) - set(names))
+    if unknown:
+        raise InputError(
+            f"steps and seeds: expected names of networks of this stage ({', '.join(names)}), "
+            f"found {unknown[0]!r}: correct the name"
+        )
+    trained: dict[str, Trained] = {}
+    for name in names:
+        seed = p.seeds.get(name, p.seed)
+        plan = p.plan.model_copy(update={"steps": p.steps.get(name, p.plan.steps)})
+        seed_everything(seed)
+        model, meta = start(name, trained)
+        settings = p.model_copy(update={"plan": plan, "seed": seed})
+        history = History()
+        if plan.steps:
+            history = fit(
+                model,
+                partial(batches, with_seed(sampler, seed), workers=p.workers),
+                loss,
+                plan,
+                seed=seed,
+                progress=_progress(stage, name, model, meta, settings),
+                log=_prefixed(stage, name),
+                validate=validate,
+                device=p.device,
+                description=f"{stage.name} {name}",
+            )
+        used = settings.model_dump(mode="json", exclude=OF_OTHERS)
+        meta = {**meta, "trained": {**meta.get("trained", {}), stage.name: used}}
+        trained[name] = Trained(model.eval(), meta, history)
+    return trained
+
+
+def _progress(
+    stage: Stage[P], name: str, model: nn.Module, meta: dict[str, Any], settings: TrainingSettings
+) -> Progress:
+    """Where a network's progress is saved, with all that its weights depend on; deleted when the stage has ended."""
+    manifest = stage.inputs("data") / "manifest.json"
+    origin = {
+        "parameters": settings.model_dump(mode="json", exclude={**OF_OTHERS, **SAME_WEIGHTS})
+        | {"system": meta["system"], "fields": meta["fields"]},
+        "data": json.loads(manifest.read_text(encoding="utf-8")),
+        "starting weights": fingerprint.of_bytes(to_bytes(model, {})),
+        "code": fingerprint.of_source(TRAINED_WITH),
+    }
+    progress = Progress(paths.resume(stage.root, stage.profile, stage.name, name), origin)
+    stage.at_close.callback(progress.forget)
+    if why := progress.why_anew():
+        print(f"{name}: {why}")
+    return progress
+
+
+def _prefixed(stage: Stage[P], name: str) -> Callable[[int, dict[str, float]], None]:
     """A log of numbers under a network's name."""
-    return lambda step, row: log(step, {f"{name}.{key}": value for key, value in row.items()})
+    return lambda step, row: stage.log(step, {f"{name}.{key}": value for key, value in row.items()})
 
 
-def save_all(
-    stage: Stage[Any], trained: dict[str, Trained], title: str, validation: str
+def save_networks(
+    stage: Stage[P], trained: Mapping[str, Trained], title: str, validation: str
 ) -> dict[str, Figure]:
     """Write every network, its numbers and its learning curve; returns the curves."""
+    key = f"validation_{validation}"
     numbers: dict[str, float | None] = {}
-    drawn = {}
+    curves = {}
     for name, one in trained.items():
         save_model(paths.network(stage.out, name), one.model, one.meta)
         numbers[f"{name}.parameters"] = sum(w.numel() for w in one.model.parameters())
-        if not one.history.rows:
+        if not one.history.rows:  # it was not trained
             continue
-        key = f"validation_{validation}"
         last = [row[key] for row in one.history.rows if key in row][-1:]
         best = one.history.best
         numbers[f"{name}.{key}"] = best if best is not None else (last[0] if last else None)
         numbers[f"{name}.loss"] = one.history.last_loss
         numbers[f"{name}.seconds"] = one.history.seconds
-        drawn[name] = loss_figure(one.history.rows, title=f"{title}: {name}", validation=validation)
-        stage.figure(f"{name}_loss", drawn[name])
+        curves[name] = loss_figure(one.history.rows, title=f"{title}: {name}", validation=validation)
+        stage.figure(f"{name}_loss", curves[name])
     stage.metrics(numbers)
-    return drawn
+    return curves

@@ -1,13 +1,14 @@
 """Stage 5: train systems of video prediction, each with the same budget (STReMN Sec. 4.2)."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from stremn.data import prepared
-from stremn.data.batches import Sampler, batches
+from stremn.data.batches import Sampler
 from stremn.data.videos import to_pixels
 from stremn.errors import InputError
 from stremn.figures.sheets import video_sheet
@@ -15,52 +16,36 @@ from stremn.memory import make_policy
 from stremn.models.registry import PREDICTORS, build_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.stages.networks import Trained, prefixed, save_all
-from stremn.training.loop import Plan, fit, seed_everything
-from stremn.training.prediction import validation_ssim
-from stremn.training.prediction_loss import LossWeights, prediction_loss
+from stremn.stages.networks import Trained, TrainingSettings, save_networks, train_networks
+from stremn.training.prediction_loss import LossWeights, prediction_loss, validation_ssim
 
 
 class Predictor(Settings):
-    """One network to train; it has no plan of its own, so that all have the same budget.
-
-    Attributes:
-        system: entry of ``models.registry.PREDICTORS``.
-        fields: arguments of the system's class; ``in_channels`` comes from the data.
-    """
+    """One network to train."""
 
     system: str
+    """Entry of ``models.registry.PREDICTORS``."""
     fields: dict[str, Any] = {}
+    """Arguments of the system's class; ``in_channels`` comes from the data."""
 
 
-class Parameters(Settings):
-    """Settings of the stage.
+class Parameters(TrainingSettings):
+    """Settings of the stage; the plan is that of all networks, so that all have the same budget."""
 
-    Attributes:
-        seed: of weights, batches and noise.
-        device: where to train.
-        systems: the networks to train, by name, one after the other on the same batches.
-        plan: steps, learning rate and so on, of each; the best validation weights are averaged.
-        batch: windows per step.
-        observed: frames given.
-        predicted: frames to predict in training.
-        slots: K (5 in the paper), of the systems with slots.
-        weights: of the loss terms, ``training.prediction_loss.LossWeights``.
-        validation: windows of people, or of a part of the video, kept apart from training and test.
-        workers: processes that prepare batches; 0: none.
-    """
-
-    seed: int = 0
-    device: str = "cpu"
     systems: dict[str, Predictor] = {"stremn": Predictor(system="stremn")}
-    plan: Plan
+    """The networks to train, by name, one after the other on the same batches."""
     batch: int = 8
+    """Windows per step."""
     observed: int = 10
+    """Frames given."""
     predicted: int = 10
+    """Frames to predict in training."""
     slots: int = 5
+    """K (5 in the paper), of the systems with slots."""
     weights: dict[str, float] = {}
+    """Of the loss terms, ``training.prediction_loss.LossWeights``."""
     validation: int = 16
-    workers: int = 0
+    """Windows of people, or of a part of the video, kept apart from training and test."""
 
 
 def windows(stage: Stage[Parameters]) -> Sampler[Tensor]:
@@ -83,7 +68,15 @@ def train(stage: Stage[Parameters], sampler: Sampler[Tensor]) -> dict[str, Train
     videos = prepared.videos(place)
     held_out = videos.sampler(p.validation, p.observed + p.predicted, p.seed + 1).batch(0)
     fields = {name: _fields(name, entry, held_out.shape[2]) for name, entry in p.systems.items()}
-    return {name: _train(stage, sampler, held_out, name, fields[name]) for name in p.systems}
+    policy = make_policy("learned", slots=p.slots)
+    return train_networks(
+        stage,
+        list(p.systems),
+        partial(_start, stage, fields),
+        sampler,
+        partial(prediction_loss, observed=p.observed, policy=policy, weights=LossWeights(**p.weights)),
+        partial(validation_ssim, windows_BTCHW=held_out, observed=p.observed, policy=policy, device=p.device),
+    )
 
 
 def _fields(name: str, entry: Predictor, channels: int) -> dict[str, Any]:
@@ -96,31 +89,15 @@ def _fields(name: str, entry: Predictor, channels: int) -> dict[str, Any]:
     return {**entry.fields, "in_channels": channels}
 
 
-def _train(
-    stage: Stage[Parameters], sampler: Sampler[Tensor], held_out: Tensor, name: str, fields: dict[str, Any]
-) -> Trained:
-    p, entry = stage.parameters, stage.parameters.systems[name]
-    seed_everything(p.seed)
-    model = build_model(entry.system, fields, PREDICTORS)
-    policy = make_policy("learned", slots=p.slots)
-    history = fit(
-        model,
-        partial(batches, sampler, workers=p.workers),
-        partial(prediction_loss, observed=p.observed, policy=policy, weights=LossWeights(**p.weights)),
-        p.plan.model_copy(update={"seed": p.seed}),
-        resume_dir=stage.resume_dir / name,
-        log=prefixed(stage.log, name),
-        validate=partial(
-            validation_ssim, windows_BTCHW=held_out, observed=p.observed, policy=policy, device=p.device
-        ),
-        device=p.device,
-        description=f"training {name}",
-    )
-    trained = {"train_prediction": p.model_dump(mode="json", exclude={"systems"})}
-    meta = {"system": entry.system, "task": "prediction", "fields": fields, "trained": trained}
-    return Trained(model, meta, history)
+def _start(
+    stage: Stage[Parameters], fields: dict[str, dict[str, Any]], name: str, _: Mapping[str, Trained]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A new network, and its description."""
+    system = stage.parameters.systems[name].system
+    model = build_model(system, fields[name], PREDICTORS)
+    return model, {"system": system, "task": "prediction", "fields": fields[name]}
 
 
 def save(stage: Stage[Parameters], trained: dict[str, Trained]) -> dict[str, Figure]:
     """Write the weights and the numbers; returns the learning curves."""
-    return save_all(stage, trained, "Training video prediction", "SSIM")
+    return save_networks(stage, trained, "Training video prediction", "SSIM")

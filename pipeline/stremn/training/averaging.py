@@ -1,7 +1,6 @@
 """Averaging the weights of the best validation checkpoints (STReMN Sec. 4.2)."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,10 @@ class Best:
     """The ``keep`` best sets of weights so far.
 
     Attributes:
-        mode: ``max`` if a larger value is better.
         keep: how many are kept.
-        kept: (value, step, weights), best first.
+        kept: (value, step, weights), largest value first.
     """
 
-    mode: Literal["max", "min"] = "max"
     keep: int = 1
     kept: list[tuple[float, int, Weights]] = field(default_factory=list)
 
@@ -33,10 +30,7 @@ class Best:
         if value != value:
             return
         weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-        sign = -1 if self.mode == "max" else 1
-        self.kept = sorted([*self.kept, (value, step, weights)], key=lambda k: (sign * k[0], k[1]))[
-            : self.keep
-        ]
+        self.kept = sorted([*self.kept, (value, step, weights)], key=lambda k: (-k[0], k[1]))[: self.keep]
 
     def average(self) -> Weights:
         """Mean of the kept weights; integer tensors are the best one's."""

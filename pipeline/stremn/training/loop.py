@@ -1,15 +1,13 @@
 """The training loop of every task.
 
-A batch is a function of its step number, so a run that stops and resumes sees the same batches
-as one that never stopped.
+A batch is a function of its step number, and the noise of a step of the seed and that number, so a run that stops and
+resumes sees the same batches and the same noise as one that never stopped.
 """
 
 import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,66 +17,38 @@ from tqdm import tqdm
 
 from stremn.settings import Settings
 from stremn.training.averaging import Best
-from stremn.training.resume import load_progress, save_progress
+from stremn.training.resume import History, Progress
 
 Schedule = Literal["constant", "cosine"]
+Log = Callable[[int, dict[str, float]], None]
 LossFunction = Callable[[nn.Module, Any, torch.Generator], dict[str, Tensor]]
 
 
-@dataclass
-class History:
-    """What happened: one row of numbers per logged step, and where the time went.
-
-    Attributes:
-        rows: ``{"step": …, "loss": …, …}`` in order; validation rows have other names.
-        seconds: time spent in this call and earlier ones of the same run.
-        best: the best validation value, None without validation.
-    """
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    best: float | None = None
-
-    @property
-    def last_loss(self) -> float:
-        """The training loss that was logged last."""
-        return next(row["loss"] for row in reversed(self.rows) if "loss" in row)
-
-
 class Plan(Settings):
-    """How to train.
-
-    Attributes:
-        steps: optimiser steps in all.
-        learning_rate: of Adam at the start.
-        schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
-        final_learning_rate: where the cosine ends.
-        warmup: steps of linear warm-up.
-        weight_decay: decoupled (AdamW); 0: Adam, as in the papers.
-        clip_gradient: largest norm of the gradient; None: not clipped.
-        log_every: steps between logged losses (their mean is logged).
-        validate_every: steps between validations; 0: never.
-        best_metric: validation value that decides which weights are kept; None: the last ones.
-        best_mode: ``max`` or ``min``.
-        keep_best: how many of the best weights are averaged at the end (STReMN Sec. 4.2).
-        checkpoint_every: steps between resumable checkpoints.
-        seed: of weights, batches and noise.
-    """
+    """How to train."""
 
     steps: int
+    """Optimiser steps in all."""
     learning_rate: float = 1e-4
+    """Of Adam at the start."""
     schedule: Schedule = "constant"
+    """``constant``, or ``cosine`` down to ``final_learning_rate``."""
     final_learning_rate: float = 0.0
+    """Where the cosine ends."""
     warmup: int = 0
-    weight_decay: float = 0.0
+    """Steps of linear warm-up."""
     clip_gradient: float | None = None
+    """Largest norm of the gradient; None: not clipped."""
     log_every: int = 20
+    """Steps between logged losses (their mean is logged)."""
     validate_every: int = 0
+    """Steps between validations; 0: never."""
     best_metric: str | None = None
-    best_mode: Literal["max", "min"] = "max"
+    """Validation value whose largest decides which weights are kept; None: the last ones."""
     keep_best: int = 1
+    """How many of the best weights are averaged at the end (STReMN Sec. 4.2)."""
     checkpoint_every: int = 200
-    seed: int = 0
+    """Steps between resumable checkpoints."""
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -104,8 +74,9 @@ def fit(
     loss: LossFunction,
     plan: Plan,
     *,
-    resume_dir: Path | None = None,
-    log: Callable[[int, dict[str, float]], None] = lambda step, row: None,
+    seed: int,
+    progress: Progress | None = None,
+    log: Log = lambda step, row: None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     device: str = "cpu",
     description: str = "training",
@@ -115,7 +86,8 @@ def fit(
     Args:
         batches: ``batches(start, stop)`` yields the batches of those steps; each has ``.to(device)``.
         loss: ``loss(model, batch, generator)`` gives named scalars; ``"loss"`` is minimised.
-        resume_dir: where progress is saved; what is found there is continued.
+        seed: of the noise.
+        progress: where it is saved; what is found there is continued.
         log: called with a step and its numbers.
         validate: numbers of the model on held-out data.
 
@@ -123,17 +95,16 @@ def fit(
         The history; afterwards the model holds the last weights, or the average of the best ones.
     """
     model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    best = Best(plan.best_mode, plan.keep_best)
-    history, start = History(), 0
-    if resume_dir is not None:
-        start = load_progress(resume_dir, model, optimizer, best, history)
+    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    best, history = Best(plan.keep_best), History()
+    start = progress.load(model, optimizer, best, history) if progress else 0
     started, before = time.perf_counter(), history.seconds
     recent: list[dict[str, float]] = []
     bar = tqdm(total=plan.steps, initial=start, desc=description, mininterval=5, unit="step")
     try:
         for step, batch in enumerate(batches(start, plan.steps), start):
-            recent.append(_one_step(model, batch.to(device), loss, optimizer, plan, step, device))
+            generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+            recent.append(_one_step(model, batch.to(device), loss, optimizer, plan, step, generator))
             bar.update()
             done = step + 1
             history.seconds = before + time.perf_counter() - started
@@ -144,8 +115,8 @@ def fit(
                 recent.clear()
             if validate and plan.validate_every and (done % plan.validate_every == 0 or done == plan.steps):
                 _validated(model, validate, plan, best, history, done, log)
-            if resume_dir is not None and (done % plan.checkpoint_every == 0 or done == plan.steps):
-                save_progress(resume_dir, model, optimizer, best, history, done)
+            if progress and (done % plan.checkpoint_every == 0 or done == plan.steps):
+                progress.save(model, optimizer, best, history, done)
     finally:
         bar.close()
     if plan.best_metric is not None and best.kept:
@@ -162,10 +133,9 @@ def _one_step(
     optimizer: torch.optim.Optimizer,
     plan: Plan,
     step: int,
-    device: str,
+    generator: torch.Generator,
 ) -> dict[str, float]:
-    """One optimiser step; the noise of a step depends on the seed and the step alone."""
-    generator = torch.Generator(device).manual_seed(plan.seed * 1_000_003 + step)
+    """One optimiser step."""
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
     terms = loss(model, batch, generator)
@@ -178,9 +148,7 @@ def _one_step(
     return {name: float(value.detach()) for name, value in terms.items()} | {"learning_rate": plan.rate(step)}
 
 
-def _record(
-    history: History, step: int, row: dict[str, float], log: Callable[[int, dict[str, float]], None]
-) -> None:
+def _record(history: History, step: int, row: dict[str, float], log: Log) -> None:
     history.rows.append({"step": step, **row})
     log(step, row)
 
@@ -192,7 +160,7 @@ def _validated(
     best: Best,
     history: History,
     step: int,
-    log: Callable[[int, dict[str, float]], None],
+    log: Log,
 ) -> None:
     model.eval()
     with torch.no_grad():

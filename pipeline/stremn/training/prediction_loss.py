@@ -1,11 +1,13 @@
-"""What the predictor is trained to minimise (STReMN Sec. 4.2, "Training").
+"""What the predictor is trained to minimise (STReMN Sec. 4.2, "Training"), and its validation score.
 
 Letters: B clips, T frames, C channels, H W pixels.
 """
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from stremn.memory import Policy
@@ -38,7 +40,6 @@ def prediction_loss(
     *,
     observed: int,
     policy: Policy | None = None,
-    vary_slots: bool = True,
     weights: LossWeights | None = None,
 ) -> dict[str, Tensor]:
     """The loss of a free-running prediction of all frames after the observed ones.
@@ -47,16 +48,16 @@ def prediction_loss(
         model: a system of ``models.registry.PREDICTORS``.
         batch: (B, T, C, H, W) in [0, 1], T > observed.
         generator: source of the Gumbel noise and of the number of slots.
-        policy: by default learned with five slots; of no effect on a system without slots.
-        vary_slots: draw the number of slots of this batch from 2 … ``policy.slots``, so that templates
-            are evicted, and the update keys taught, in short clips too.
+        policy: by default learned with five slots; of no effect on a system without slots. The number of
+            slots of this batch is drawn from 2 … ``policy.slots``, so that templates are evicted, and the
+            update keys taught, in short clips too.
         weights: of the terms.
 
     Returns:
         ``loss`` and each term with a weight, unweighted.
     """
     policy, weights = policy or default_policy(), weights or LossWeights()
-    if vary_slots and policy.slots is not None and policy.slots > 2:
+    if policy.slots is not None and policy.slots > 2:
         draw = torch.randint(2, policy.slots + 1, (), generator=generator, device=generator.device)
         policy = replace(policy, slots=int(draw))
     ahead = batch.shape[1] - observed
@@ -79,3 +80,15 @@ def loss_terms(predicted: Tensor, truth: Tensor, weights: LossWeights) -> dict[s
     if weights.gradient:
         terms["gradient"] = scale_invariant_gradient(predicted, truth)
     return {f.name: terms[f.name] for f in fields(weights) if getattr(weights, f.name)}
+
+
+@torch.no_grad()
+def validation_ssim(
+    model: nn.Module, windows_BTCHW: Tensor, *, observed: int, policy: Policy, device: str
+) -> dict[str, float]:
+    """Mean SSIM (range 1) of free-running predictions of all frames after the observed ones."""
+    ahead = windows_BTCHW.shape[1] - observed
+    predicted = rollout(as_predictor(model), windows_BTCHW.to(device), observed, ahead, policy).cpu().numpy()
+    truth = windows_BTCHW[:, observed:].numpy()
+    pairs = zip(predicted.reshape(-1, *truth.shape[-2:]), truth.reshape(-1, *truth.shape[-2:]), strict=True)
+    return {"SSIM": float(np.mean([structural_similarity(a, b, data_range=1.0) for a, b in pairs]))}

@@ -1,4 +1,4 @@
-"""Training a VOS system on clips: the loss of a batch and the validation score.
+"""Training a segmentation network on clips: the loss of a batch and the validation score.
 
 Letters: B clips, T frames, O objects, H W pixels.
 """
@@ -18,7 +18,6 @@ def clip_loss(
     batch: ClipBatch,
     generator: torch.Generator,
     *,
-    rule: str | None = None,
     slots: Sequence[int] = (2, 6),
 ) -> dict[str, Tensor]:
     """Cross entropy of a batch of clips, segmented with a memory of a random number of slots.
@@ -28,11 +27,11 @@ def clip_loss(
     (smallest and largest, both included). With the first frame protected 2 slots leave no choice, and the
     gradient of the update keys is exactly 0: fine-tune from 3 on.
 
-    ``rule`` None is the network's own; "every N" holds every frame here, as STM and STCN train.
+    The rule is the network's own; "every N" holds every frame here, as STM and STCN train.
     """
     low, high = slots
     count = int(torch.randint(low, high + 1, (1,), generator=generator, device=generator.device))
-    policy = rule_for(model, rule, slots=count, every=1)
+    policy = rule_for(model, slots=count, every=1)
     objects = batch.present.shape[1]
     result = rollout(model, batch.frames, batch.masks, objects, policy, generator=generator, noise=True)  # type: ignore[arg-type]
     return {"loss": segmentation_loss(result, batch.masks)}
@@ -43,7 +42,6 @@ def validation_score(
     model: nn.Module,
     batches: Sequence[ClipBatch],
     *,
-    rule: str | None = None,
     slots: int = 6,
     device: str = "cpu",
 ) -> dict[str, float]:
@@ -52,7 +50,7 @@ def validation_score(
     for batch in batches:
         clips = batch.to(device)
         objects = clips.present.shape[1]
-        policy = rule_for(model, rule, slots=slots)
+        policy = rule_for(model, slots=slots)
         ids = rollout(model, clips.frames, clips.masks, objects, policy).ids()  # type: ignore[arg-type]
         scores.append(jaccard(ids[:, 1:], clips.masks[:, 1:], objects)[clips.present])
     return {"J": float(torch.cat(scores).mean())}
