@@ -201,7 +201,7 @@ def test_a_training_whose_settings_changed_says_so(paused: Path, capfd: pytest.C
     with pytest.raises(KeyboardInterrupt):
         _train(paused, stop=3, seeds={"net": 1}, plan={"learning_rate": 0.5})
     told = [line for line in capfd.readouterr().out.splitlines() if line.startswith("net: ")]
-    assert len(told) == 1 and "(seed: 0, now 1, plan.learning_rate: 0.0001, now 0.5);" in told[0]
+    assert len(told) == 1 and "(seed: 0, now 1, plan.learning_rate: 0.0001, now 0.5) and" in told[0]
     assert _saved(paused) == 2  # what had been reached is there
     _train(paused, seeds={"net": 1}, plan={"learning_rate": 0.5}).close()
     assert _saved(paused) == 0

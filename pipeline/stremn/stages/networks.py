@@ -17,7 +17,7 @@ from stremn import fingerprint, paths
 from stremn.data.batches import Sampler, batches, with_seed
 from stremn.errors import InputError
 from stremn.figures.curves import loss_figure
-from stremn.models.checkpoints import save_model, to_bytes
+from stremn.models.checkpoints import save_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.training.loop import LossFunction, Plan, fit, seed_everything
@@ -121,11 +121,12 @@ def _progress(
 ) -> Progress:
     """Where a network's progress is saved, with all that its weights depend on; deleted when the stage has ended."""
     manifest = stage.inputs("data") / "manifest.json"
+    weights = {name: fingerprint.of_bytes(t.numpy().tobytes()) for name, t in model.state_dict().items()}
     origin = {
         "parameters": settings.model_dump(mode="json", exclude={**OF_OTHERS, **SAME_WEIGHTS})
         | {"system": meta["system"], "fields": meta["fields"]},
         "data": json.loads(manifest.read_text(encoding="utf-8")),
-        "starting weights": fingerprint.of_bytes(to_bytes(model, {})),
+        "starting weights": fingerprint.of_values(weights),
         "code": fingerprint.of_source(TRAINED_WITH),
     }
     progress = Progress(paths.resume(stage.root, stage.profile, stage.name, name), origin)
