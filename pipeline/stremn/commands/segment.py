@@ -193,16 +193,9 @@ def segment(
 
     removed = parse_removals(remove or [])
     frames = open_frames(video) if video is not None else Webcam(str(camera))
-    settings = StreamSettings(
-        system=system,
-        checkpoint=checkpoint,
-        policy=policy,
-        slots=slots,
-        every=every,
-        size=size,
-        precision=precision,
-        device=device or "cpu",
-    )
+    # options that have a settings field's name become it; not given, it keeps its default
+    chosen = {name: value for name, value in context.params.items() if value is not None}
+    settings = StreamSettings(**{n: v for n, v in chosen.items() if n in StreamSettings.model_fields})
     return _report(
         segment_video(
             frames,

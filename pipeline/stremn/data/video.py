@@ -153,16 +153,13 @@ def open_frames(path: Path | str) -> Frames:
     return ImageFolder(path) if path.is_dir() else VideoFile(path)
 
 
-def first_mask(path: Path | str, frames: Frames, objects: int | None = None) -> Pixels:
+def first_mask(path: Path | str, frames: Frames) -> Pixels:
     """The given mask of a video's first frame, uint8 (H, W) of object ids; see ``read_mask`` for formats.
 
     255 beside other ids is void, as in DAVIS, and becomes background; alone it is an object.
 
-    Args:
-        objects: how many objects there should be at most; None: any number.
-
     Raises:
-        InputError: unreadable, of another size than the frames, empty, or with more ids than declared.
+        InputError: unreadable, of another size than the frames, or empty.
     """
     mask = without_void(read_mask(path))
     if mask.shape != frames.size:
@@ -170,14 +167,8 @@ def first_mask(path: Path | str, frames: Frames, objects: int | None = None) -> 
             f"expected a mask of {size_text(frames.size)} pixels, the size of the frames of {frames.path}, "
             f"found {size_text(mask.shape)} in {path}"
         )
-    ids = [int(i) for i in np.unique(mask) if i]
-    if not ids:
+    if not mask.any():
         raise InputError(f"expected at least one object in the mask {path}, found only background")
-    if objects is not None and len(ids) > objects:
-        raise InputError(
-            f"expected at most {objects} object(s) as declared, found {len(ids)} in the mask {path} "
-            f"(ids {', '.join(map(str, ids))}); correct the mask or the number"
-        )
     return mask
 
 

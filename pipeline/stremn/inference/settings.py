@@ -30,13 +30,14 @@ class StreamSettings(Settings):
     every: int = 5
     """Period in frames of the rule ``every_n`` and of the rules on single features."""
     protect_first: bool | None = None
-    """Never evict the first frame's template; None: as the rule does."""
+    """Never evict a template whose mask was given (the first frame); None: the rule's own choice."""
     protect_previous: bool = False
-    """Never evict the previous frame's template."""
+    """Never evict the latest template when the next one arrives."""
     per_object: bool = False
-    """Each object decides for itself which template is evicted, see ``memory.Policy``."""
+    """One eviction decision for each object instead of one per frame."""
     fusion: str = "network"
-    """How the slots' reads become one, see ``memory.Policy``; ``none`` leaves a network's module out."""
+    """What happens to an evicted template's information, an entry of ``memory.fusion.SWITCHES``; ``none`` leaves
+    a network's fusion module out."""
     scales: tuple[float, ...] = (1.0,)
     """Sizes at which each frame is processed, relative to ``size``; the results are averaged."""
     flip: bool = False

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: the work in hand is brought to a point from where it can go on."""
+"""Ctrl-C as a request: the frame in hand is finished first, so that the run can go on later."""
 
 import signal
 import threading

@@ -8,37 +8,21 @@ from stremn.errors import InputError
 from stremn.files import replacing
 
 
-def check_output(out: Path | str, ours: Collection[str], *, overwrite: bool) -> None:
-    """Refuse an output folder that holds something.
-
-    Args:
-        out: the folder; it need not exist.
-        ours: names that an earlier run writes into it.
-        overwrite: accept earlier results, and nothing else: what is not ours is never removed.
-
-    Raises:
-        InputError: a file of that name, or a folder that is not empty.
-    """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"expected a folder for the results at {out}, found a file; choose another --out")
-    found = sorted(p.name for p in out.iterdir()) if out.exists() else []
-    foreign = [name for name in found if name not in ours]
-    if found and not overwrite:
-        raise InputError(
-            f"expected a new or empty folder {out}, found {found[0]} in it; add --overwrite to replace it"
-        )
-    if foreign:
-        raise InputError(f"expected only earlier results in {out}, found {foreign[0]}; choose another --out")
-
-
 @contextmanager
 def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = False) -> Iterator[Path]:
     """A scratch folder beside ``out`` that becomes ``out`` on success; on failure nothing stays behind.
 
-    Missing parent folders are made, and removed again on failure. See ``check_output`` for the arguments.
+    Missing parent folders are made, and removed again on failure.
+
+    Args:
+        out: the folder; it need not exist.
+        ours: names that an earlier run writes into it.
+        overwrite: replace earlier results, and nothing else: what is not ours is never removed.
+
+    Raises:
+        InputError: a file of that name, a folder that is not empty, or a place that cannot be written.
     """
-    check_output(out, ours, overwrite=overwrite)
+    _check_output(out, ours, overwrite)
     out = Path(out).resolve()
     made = [parent for parent in out.parents if not parent.exists()]
     try:
@@ -58,3 +42,18 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
         if not done:
             for parent in made:
                 parent.rmdir()
+
+
+def _check_output(out: Path | str, ours: Collection[str], overwrite: bool) -> None:
+    """Refuse an output folder that holds something other than what may be replaced."""
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"expected a folder for the results at {out}, found a file; choose another --out")
+    found = sorted(p.name for p in out.iterdir()) if out.exists() else []
+    foreign = [name for name in found if name not in ours]
+    if found and not overwrite:
+        raise InputError(
+            f"expected a new or empty folder {out}, found {found[0]} in it; add --overwrite to replace it"
+        )
+    if foreign:
+        raise InputError(f"expected only earlier results in {out}, found {foreign[0]}; choose another --out")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,9 @@ class ClipRange(Frames):
         """Whether the frames can be read a second time; a camera's cannot."""
         return not isinstance(self.whole, Webcam)
 
-    def _read(self) -> Iterator[tuple[str, Pixels]]:
-        for number, (name, frame) in enumerate(self.whole):
-            if number >= self.start:
-                yield name, frame
-            if self.stop is not None and number == self.stop - 1:
-                return
+    def __iter__(self) -> Iterator[tuple[str, Pixels]]:
+        """As of the whole video, which checks each frame."""
+        return islice(self.whole, self.start, self.stop)
 
 
 class Webcam(Frames):
