@@ -24,29 +24,26 @@ from stremn.tasks.rules import rule_for
 
 
 class Parameters(Settings):
-    """Settings of the stage.
-
-    Attributes:
-        device: where to segment.
-        network: its name in the training stages.
-        slots: K of the learned rule.
-        rules: systems to measure.
-        every: period of STM's rule in frames.
-        lengths: video lengths to report, in frames; the longest is run, the others are read off it.
-        side: shorter side in pixels at which frames are looked at; None: as they come.
-        window: frames whose median time is reported at each length.
-        split: the first clip of this split is played back and forth.
-    """
+    """Settings of the stage."""
 
     device: str = "cpu"
+    """Where to segment."""
     network: str = "stremn"
+    """The network, by its name in the training stages."""
     slots: int = 6
+    """K of the learned rule."""
     rules: list[str] = ["learned", "every_n", "first_and_previous"]
+    """Systems to measure."""
     every: int = 5
+    """Period of STM's rule in frames."""
     lengths: list[int] = [10, 20, 50, 100, 200, 500, 1000, 2000]
+    """Video lengths to report, in frames; the longest is run, the others are read off it."""
     side: int | None = None
+    """Shorter side in pixels at which frames are processed; None: native size."""
     window: int = 10
+    """Frames whose median time is reported at each length."""
     split: str = "test"
+    """The first clip of this split is played back and forth."""
 
 
 def run(stage: Stage[Parameters]) -> dict[str, Cost]:
