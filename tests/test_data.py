@@ -21,7 +21,7 @@ from stremn.errors import InputError
 from stremn.figures import sheets
 from stremn.files import replacing
 from stremn.fingerprint import of_folder
-from stremn.generate import natural
+from stremn.generate import surfaces
 from stremn.generate.composites import ImageSettings
 from stremn.generate.make import make_static, make_vos
 from stremn.generate.procedural import ClipSettings, make_clip
@@ -109,24 +109,24 @@ def test_natural_clips_are_duller_and_their_objects_larger() -> None:
 
 def test_natural_surfaces() -> None:
     rng = np.random.default_rng(0)
-    field = natural.noise(rng, 128, 96, 1.0)
+    field = surfaces.noise(rng, 128, 96, 1.0)
     power = np.abs(np.fft.fft2(field)) ** 2
     frequency = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(96)[None])
     octaves = [power[(frequency > low) & (frequency <= 2 * low)].mean() for low in (0.03, 0.06, 0.12)]
     ratios = np.divide(octaves[:-1], octaves[1:])
     assert np.allclose(ratios, 4, rtol=0.4)  # amplitude 1/f: power falls to a quarter in an octave
     assert abs(field.mean()) < 1e-4 and abs(field.std() - 1) < 1e-3
-    pile = natural.leaves(rng, 64)
+    pile = surfaces.leaves(rng, 64)
     assert 1.3 * 64 - 1 <= pile.shape[0] == pile.shape[1] <= 1.8 * 64 + 1 and pile.shape[2] == 3
     assert pile.min() >= 0 and pile.max() <= 1 and pile.std(axis=(0, 1)).min() > 0.02
     for _ in range(50):
-        radii = natural.contour(rng)
-        assert radii.shape == (256,) and radii.min() > 0 and radii.max() <= natural.REACH
+        radii = surfaces.contour(rng)
+        assert radii.shape == (256,) and radii.min() > 0 and radii.max() <= surfaces.REACH
 
 
 def test_a_natural_look_alike_has_the_same_texture_in_other_light() -> None:
     rng = np.random.default_rng(1)
-    skin = natural.Skin("astronaut.png", faces=2, seed=5)
+    skin = surfaces.Skin("astronaut.png", faces=2, seed=5)
     one, other = skin.strip(rng, 24, 48), skin.like(rng).strip(rng, 24, 48)
     assert one.shape == other.shape == (24, 48, 3)
     inside = (one > 0.05) & (other < 0.99)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stremn.data.clips import palette, write_mask
-from stremn.data.video import VideoWriter, first_mask, natural, open_frames
+from stremn.data.video import VideoWriter, first_mask, natural_order, open_frames
 from stremn.errors import InputError
 from stremn.figures.first_look import first_look, happened
 from stremn.figures.overlays import draw_overlay
@@ -63,7 +63,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
     assert [name for name, _ in found] == ["f1", "f2", "f10"]
     assert source.count == 3
     np.testing.assert_array_equal(found[0][1], frames[2])
-    assert sorted(["b2", "b10", "a", "10", "9"], key=natural) == ["9", "10", "a", "b2", "b10"]
+    assert sorted(["b2", "b10", "a", "10", "9"], key=natural_order) == ["9", "10", "a", "b2", "b10"]
 
 
 def test_damage_is_named_with_its_frame(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def segment(
 
 def _report(done: "Segmented") -> None:
     """Tell what was done; exit as after Ctrl-C where that stopped it."""
-    from stremn.data.video import size_text
+    from stremn.data.clips import size_text
 
     what = (
         f"{done.frames} frames of {size_text(done.frame_size)} (processed at a shorter side of {done.size}), "

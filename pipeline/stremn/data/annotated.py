@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import VOID, Clip, Pixels, read_image, read_mask
+from stremn.data.clips import VOID, Clip, Pixels, read_image, read_mask, size_text
 from stremn.errors import InputError
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -40,8 +40,8 @@ class ClipFiles:
         for (path, _), image, mask in zip(pairs, images, masks, strict=True):
             if image.shape != images[0].shape or mask.shape != image.shape[:2]:
                 raise InputError(
-                    f"expected one size within clip {self.name}, {_by(images[0])}, "
-                    f"found image {_by(image)} and mask {_by(mask)} at {path}: resize the files"
+                    f"expected one size within clip {self.name}, {size_text(images[0].shape)}, "
+                    f"found image {size_text(image.shape)} and mask {size_text(mask.shape)} at {path}: resize the files"
                 )
         stack = np.stack(masks)
         largest = int(stack.max(initial=0, where=stack != VOID)) if self.ids is None else max(self.ids)
@@ -166,8 +166,8 @@ class Images:
         image, mask = one.read(one.image), one.mask()
         if image.shape[:2] != mask.shape:
             raise InputError(
-                f"expected a mask of {_by(image)} for {one.image}, found {_by(mask)}: resize it, or get both files "
-                "again"
+                f"expected a mask of {size_text(image.shape)} for {one.image}, found {size_text(mask.shape)}: "
+                "resize it, or get both files again"
             )
         if one.keep:
             self._kept[index] = (image, mask)
@@ -209,7 +209,3 @@ def pair_up(
             "unpack the images again"
         )
     return [(image, found.get(image.stem)) for image in images]
-
-
-def _by(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"

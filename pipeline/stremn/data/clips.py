@@ -39,6 +39,11 @@ class Clip:
         return (self.masks != VOID).any(axis=(1, 2))
 
 
+def size_text(shape: tuple[int, ...]) -> str:
+    """Width and height of a shape (H, W, …) as people write them: ``854x480``."""
+    return f"{shape[1]}x{shape[0]}"
+
+
 def read_image(path: Path | str) -> Pixels:
     """An image as uint8 (H, W, 3) RGB. Raises InputError when it is missing or cannot be decoded."""
     with _opened(Path(path)) as file:

@@ -18,19 +18,16 @@ T = TypeVar("T")
 
 
 class Source(Settings):
-    """A dataset in its official layout, used in place and never copied.
-
-    Attributes:
-        dataset: entry of ``data.datasets.DATASETS``.
-        path: where it lies, below the repository's root or absolute; None: where ``stremn data get`` puts it.
-        split: of the dataset; None: its default.
-        options: of its opener, see ``data.datasets``.
-    """
+    """A dataset in its own layout, used in place and never copied."""
 
     dataset: str
+    """Entry of ``data.datasets.DATASETS``."""
     path: str | None = None
+    """Where it lies, below the repository's root or absolute; None: where ``stremn data get`` puts it."""
     split: str | None = None
+    """Which of its splits; None: the default one."""
     options: dict[str, Any] = {}
+    """Keyword arguments of the function that opens it, see ``data.datasets``."""
 
 
 def write_source(place: Path, source: Source, folder: Path | None = None, sha256: str = "") -> None:

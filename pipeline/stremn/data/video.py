@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from stremn.data.clips import Pixels, read_image, read_mask, without_void
+from stremn.data.clips import Pixels, read_image, read_mask, size_text, without_void
 from stremn.errors import InputError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -71,7 +71,7 @@ class ImageFolder(Frames):
                 f"expected images ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) in the folder {path}, "
                 "found none"
             )
-        self.files = sorted(files, key=lambda p: natural(p.stem))
+        self.files = sorted(files, key=lambda p: natural_order(p.stem))
         for one, other in zip(self.files, self.files[1:], strict=False):
             if one.stem == other.stem:
                 raise InputError(
@@ -215,15 +215,10 @@ class VideoWriter:
             self._container.close()
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sorting key that counts numbers as numbers; equal numbers of other writing keep a fixed order."""
     parts = re.findall(r"\d+|\D+", text)
     return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
-
-
-def size_text(shape: tuple[int, ...]) -> str:
-    """Height and width as people write them: ``854x480``."""
-    return f"{shape[1]}x{shape[0]}"
 
 
 def _size(frame: Pixels) -> tuple[int, int]:

@@ -6,7 +6,6 @@ import numpy as np
 
 from stremn.errors import InputError
 
-VOID = 255
 """Label of undecided pixels in some ground truths; scored as background, as the official tool does."""
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stremn.data.clips import VOID
 from stremn.errors import InputError
 from stremn.evaluation.bitmask import Packer
 from stremn.evaluation.contour import matching_radius, packed_accuracy
-from stremn.evaluation.protocols import VOID, Protocol, get_protocol
+from stremn.evaluation.protocols import Protocol, get_protocol
 from stremn.evaluation.region import packed_similarity
 from stremn.evaluation.statistics import summary
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stremn.data.clips import Pixels, read_mask
-from stremn.data.video import natural
+from stremn.data.video import natural_order
 from stremn.errors import InputError
 
 
@@ -41,7 +41,7 @@ class MaskFolder(Sequence[Pixels]):
     """Palette PNGs of a folder in natural order, read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
-        self.files = sorted(path.glob("*.png"), key=lambda p: natural(p.stem))
+        self.files = sorted(path.glob("*.png"), key=lambda p: natural_order(p.stem))
         if not self.files:
             raise InputError(f"expected masks (png) in the folder {path}, found none")
 

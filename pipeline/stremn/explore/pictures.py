@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from stremn.data.clips import Pixels, read_image
-from stremn.data.video import IMAGE_SUFFIXES, natural, open_frames
+from stremn.data.video import IMAGE_SUFFIXES, natural_order, open_frames
 from stremn.errors import InputError
 
 CACHE = 2**27  # bytes of decoded frames that are kept
@@ -97,7 +97,7 @@ class FolderPictures(Pictures):
         files = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."]
         if not files:
             raise InputError(f"expected images in the folder {path}, found none")
-        self.files = sorted(files, key=lambda p: natural(p.stem))
+        self.files = sorted(files, key=lambda p: natural_order(p.stem))
         with Image.open(self.files[0]) as first:
             self.size = (first.height, first.width)
 

@@ -14,16 +14,16 @@ from stremn.settings import Settings
 class ImageSettings(Settings):
     """Static images."""
 
-    images: int = Field(default=300, ge=1, description="how many images")
-    size: int = Field(default=80, ge=32, description="side of the square images, pixels")
-    objects: int = Field(default=3, ge=1, le=3, description="largest number of objects; 1 to this, evenly")
-    natural: float = Field(
-        default=0,
-        ge=0,
-        le=1,
-        description="probability of natural colours and larger objects, some with limbs",
-    )
-    seed: int = Field(default=0, ge=0, description="same seed, same images, byte for byte")
+    images: int = Field(default=300, ge=1)
+    """How many images."""
+    size: int = Field(default=80, ge=32)
+    """Side of the square images, pixels."""
+    objects: int = Field(default=3, ge=1, le=3)
+    """Largest number of objects; 1 to this, evenly."""
+    natural: float = Field(default=0, ge=0, le=1)
+    """Probability of natural colours and larger objects, some with limbs."""
+    seed: int = Field(default=0, ge=0)
+    """Same seed, same images, byte for byte."""
 
 
 def make_image(settings: ImageSettings, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -16,8 +16,8 @@ from pydantic import Field
 from stremn.data import photographs
 from stremn.data.clips import Clip
 from stremn.errors import InputError
-from stremn.generate import motion, natural, shapes
-from stremn.generate.render import Bar, Camera, Layer, Sprite, background, draw
+from stremn.generate import motion, shapes, surfaces
+from stremn.generate.render import Bar, Layer, Sprite, Viewport, background, draw
 from stremn.settings import Settings
 
 CHUNK = 64  # frames drawn at once
@@ -25,38 +25,37 @@ SEEN = 0.6  # share of its frames in which an object should be well visible; yie
 TOO_SHORT = (5, 6)  # lengths in which no late object, which takes 5 frames or more, can be in view in time
 FIRST_AREA = 0.02  # least visible share of the image in an object's first frame
 
-Look = shapes.Tint | natural.Skin
+Look = shapes.Tint | surfaces.Skin
 Scene = Callable[[np.random.Generator, str, int], NDArray[np.floating]]  # of a group, for frames of this side
 
 
 class ClipSettings(Settings):
     """One split of generated clips. Probabilities are per clip unless said otherwise."""
 
-    clips: int = Field(default=16, ge=1, description="how many clips")
-    length: int = Field(default=24, ge=2, description="frames of each clip")
-    size: int = Field(default=64, ge=32, description="side of the square frames, pixels")
-    objects: int = Field(
-        default=3, ge=1, le=3, description="largest number of labelled objects; 1 to this, evenly"
-    )
-    occluders: float = Field(default=0.35, ge=0, le=1, description="probability of scenery in front")
-    distractors: float = Field(default=0.3, ge=0, le=1, description="probability of an unlabelled look-alike")
-    leave: float = Field(
-        default=0.3, ge=0, le=1, description="probability that one object leaves and returns"
-    )
-    turn: float = Field(default=0.4, ge=0, le=1, description="probability, per object, of turning round")
-    light: float = Field(
-        default=0.3, ge=0, le=1, description="probability that the light changes and returns"
-    )
-    late: float = Field(
-        default=0.1, ge=0, le=1, description="probability that the last object appears mid-video"
-    )
-    natural: float = Field(
-        default=0,
-        ge=0,
-        le=1,
-        description="probability of natural colours and larger objects, some with limbs",
-    )
-    seed: int = Field(default=0, ge=0, description="same seed, same clips, byte for byte")
+    clips: int = Field(default=16, ge=1)
+    """How many clips."""
+    length: int = Field(default=24, ge=2)
+    """Frames of each clip."""
+    size: int = Field(default=64, ge=32)
+    """Side of the square frames, pixels."""
+    objects: int = Field(default=3, ge=1, le=3)
+    """Largest number of labelled objects; 1 to this, evenly."""
+    occluders: float = Field(default=0.35, ge=0, le=1)
+    """Probability of scenery in front."""
+    distractors: float = Field(default=0.3, ge=0, le=1)
+    """Probability of an unlabelled look-alike."""
+    leave: float = Field(default=0.3, ge=0, le=1)
+    """Probability that one object leaves and returns."""
+    turn: float = Field(default=0.4, ge=0, le=1)
+    """Probability, per object, of turning round."""
+    light: float = Field(default=0.3, ge=0, le=1)
+    """Probability that the light changes and returns."""
+    late: float = Field(default=0.1, ge=0, le=1)
+    """Probability that the last object appears mid-video."""
+    natural: float = Field(default=0, ge=0, le=1)
+    """Probability of natural colours and larger objects, some with limbs."""
+    seed: int = Field(default=0, ge=0)
+    """Same seed, same clips, byte for byte."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,10 @@ def make_clip(settings: ClipSettings, group: str, index: int, split: str | None 
     traits = _draw_traits(settings, rng)
     wanted = SEEN
     for _ in range(0 if traits.late and settings.length in TOO_SHORT else 1000):
-        camera, layers = _plan(settings, traits, group, rng)
-        if not _clear_start(settings.size, camera, layers, traits):
+        viewport, layers = _plan(settings, traits, group, rng)
+        if not _clear_start(settings.size, viewport, layers, traits):
             continue
-        frames, masks = render(camera, layers, settings.size, settings.length)
+        frames, masks = render(viewport, layers, settings.size, settings.length)
         if _settle(masks, traits, wanted):
             noise = rng.normal(0, 0.008, frames.shape).astype(np.float32)
             gain = motion.light(rng, settings.length, rng.uniform(0.4, 0.65) * traits.light)[:, None, None]
@@ -107,14 +106,14 @@ def make_clip(settings: ClipSettings, group: str, index: int, split: str | None 
 
 
 def render(
-    camera: Camera, layers: list[Layer], size: int, length: int
+    viewport: Viewport, layers: list[Layer], size: int, length: int
 ) -> tuple[motion.Floats, NDArray[np.uint8]]:
     """Draw layers, the farthest first: frames float32 (T, S, S, 3) in [0, 1], ids uint8 (T, S, S)."""
     frames = np.empty((length, size, size, 3), np.float32)
     ids = np.zeros((length, size, size), np.uint8)
     for start in range(0, length, CHUNK):
         chunk = slice(start, min(start + CHUNK, length))
-        frames[chunk] = background(camera, size, chunk)
+        frames[chunk] = background(viewport, size, chunk)
         for layer in layers:
             draw(frames[chunk], ids[chunk], layer, chunk)
     return frames, ids
@@ -145,7 +144,7 @@ def _draw_traits(settings: ClipSettings, rng: np.random.Generator) -> Traits:
 
 def _plan(
     settings: ClipSettings, traits: Traits, group: str, rng: np.random.Generator
-) -> tuple[Camera, list[Layer]]:
+) -> tuple[Viewport, list[Layer]]:
     """A scene and its layers from far to near."""
     starts = _starts(rng, traits.count + 1)
     hues = (
@@ -163,9 +162,9 @@ def _plan(
             layers.append(_sprite(rng, settings, look.like(rng), starts[-1], radius * 0.9, turns, 0))
     order = rng.permutation(len(layers))
     layers = [layers[place] for place in order]
-    scene = natural.scene if traits.natural else photographs.scene
+    scene = surfaces.scene if traits.natural else photographs.scene
     layers += [_occluder(rng, settings, scene, group) for _ in range(traits.occluders)]
-    return _camera(rng, settings, scene(rng, group, settings.size)), layers
+    return _viewport(rng, settings, scene(rng, group, settings.size)), layers
 
 
 def _starts(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -181,7 +180,7 @@ def _look(rng: np.random.Generator, group: str, hue: float, turns: bool, skin: b
     faces = [hue, hue + rng.uniform(0.25, 0.75)] if turns else [hue]
     name = candidates[rng.integers(len(candidates))]
     if skin:
-        return natural.Skin(name, len(faces), int(rng.integers(2**32)))
+        return surfaces.Skin(name, len(faces), int(rng.integers(2**32)))
     return shapes.Tint(name, tuple(faces))
 
 
@@ -225,19 +224,19 @@ def _occluder(rng: np.random.Generator, settings: ClipSettings, scene: Scene, gr
     return Sprite(shapes.contour(rng), shapes.ripples(rng, 0.0), part, centre, radius, still, still, 0)
 
 
-def _camera(rng: np.random.Generator, settings: ClipSettings, scene: NDArray[np.floating]) -> Camera:
+def _viewport(rng: np.random.Generator, settings: ClipSettings, scene: NDArray[np.floating]) -> Viewport:
     length, size = settings.length, settings.size
     middle = np.array(scene.shape[:2]) / 2
     room = np.maximum(middle - size / 2, 0)
     drift = [motion.swing(rng, length, rng.uniform(0.3, 1) * float(side), (40, 90)) for side in room]
     zoom = 1 + motion.swing(rng, length, rng.uniform(0, 0.15), (30, 80))
     roll = motion.swing(rng, length, rng.uniform(0, 0.12), (30, 80))
-    return Camera(scene, (middle + np.stack(drift, axis=1)).astype(np.float32), zoom, roll)
+    return Viewport(scene, (middle + np.stack(drift, axis=1)).astype(np.float32), zoom, roll)
 
 
-def _clear_start(size: int, camera: Camera, layers: list[Layer], traits: Traits) -> bool:
+def _clear_start(size: int, viewport: Viewport, layers: list[Layer], traits: Traits) -> bool:
     """Whether the objects of frame 0 stand clear: at least 2 % of the image and half of themselves."""
-    ids = render(camera, layers, size, 1)[1]
+    ids = render(viewport, layers, size, 1)[1]
     shares = np.bincount(ids.ravel(), minlength=traits.count + 1) / ids.size
     judged = [s for s in layers if isinstance(s, Sprite) and s.label not in (0, traits.late)]
     return all(shares[s.label] >= max(1.1 * FIRST_AREA, 0.5 * np.pi * s.radius[0] ** 2) for s in judged)

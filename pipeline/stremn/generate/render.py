@@ -49,7 +49,7 @@ Layer = Sprite | Bar
 
 
 @dataclass(frozen=True)
-class Camera:
+class Viewport:
     """A window on a photograph: centre (T, 2) in its pixels, its pixels per pixel (T,), roll (T,)."""
 
     scene: Floats
@@ -58,14 +58,14 @@ class Camera:
     roll: Floats
 
 
-def background(camera: Camera, size: int, frames: slice) -> Floats:
+def background(viewport: Viewport, size: int, frames: slice) -> Floats:
     """The photograph through the window: float32 (T, S, S, 3)."""
     y, x = _pixel_grid(size)
     y, x = (y - 0.5) * size, (x - 0.5) * size
-    roll, zoom = camera.roll[frames, None, None], camera.zoom[frames, None, None]
-    rows = zoom * (np.cos(roll) * y - np.sin(roll) * x) + camera.centre[frames, 0, None, None]
-    columns = zoom * (np.sin(roll) * y + np.cos(roll) * x) + camera.centre[frames, 1, None, None]
-    return sample(camera.scene, rows, columns)
+    roll, zoom = viewport.roll[frames, None, None], viewport.zoom[frames, None, None]
+    rows = zoom * (np.cos(roll) * y - np.sin(roll) * x) + viewport.centre[frames, 0, None, None]
+    columns = zoom * (np.sin(roll) * y + np.cos(roll) * x) + viewport.centre[frames, 1, None, None]
+    return sample(viewport.scene, rows, columns)
 
 
 def sample(image: Floats, rows: Floats, columns: Floats) -> Floats:

@@ -27,16 +27,22 @@ BEYOND = 0.1  # how far outside the frame a walking figure turns back, image sid
 class WalkerSettings(Settings):
     """Walkers of all splits; people are numbered from 1: training first, then validation, then test."""
 
-    train: int = Field(default=8, ge=1, description="people to train on")
-    val: int = Field(default=2, ge=1, description="people to validate on")
-    test: int = Field(default=4, ge=1, description="people to test on")
-    length: int = Field(default=48, ge=2, description="frames of each video")
-    size: int = Field(default=64, ge=32, description="side of the square frames, pixels")
-    actions: tuple[Action, ...] = Field(default=ALL_ACTIONS, min_length=1, description="KTH's actions")
-    scenes: tuple[Literal[1, 2, 3, 4], ...] = Field(
-        default=(1, 2, 3, 4), min_length=1, description="KTH's scenes d1–d4"
-    )
-    seed: int = Field(default=0, ge=0, description="same seed, same videos, byte for byte")
+    train: int = Field(default=8, ge=1)
+    """People to train on."""
+    val: int = Field(default=2, ge=1)
+    """People to validate on."""
+    test: int = Field(default=4, ge=1)
+    """People to test on."""
+    length: int = Field(default=48, ge=2)
+    """Frames of each video."""
+    size: int = Field(default=64, ge=32)
+    """Side of the square frames, pixels."""
+    actions: tuple[Action, ...] = Field(default=ALL_ACTIONS, min_length=1)
+    """KTH's actions."""
+    scenes: tuple[Literal[1, 2, 3, 4], ...] = Field(default=(1, 2, 3, 4), min_length=1)
+    """KTH's scenes d1–d4."""
+    seed: int = Field(default=0, ge=0)
+    """Same seed, same videos, byte for byte."""
 
 
 def make_video(settings: WalkerSettings, number: int, action: str, scene: int) -> NDArray[np.uint8]:

@@ -22,21 +22,20 @@ from stremn.stages.base import Stage
 
 
 class Parameters(Settings):
-    """Settings of the stage.
-
-    Attributes:
-        vos: each split of the clips: settings of generated ones, a dataset, or several by any names, all of
-            which are used. A split's name begins with train, val or test.
-        static: static images for pre-training: settings of generated ones (training photographs only), or
-            datasets by any names, all of which are used.
-        walkers: videos for prediction: settings of generated walkers, or a dataset for train, val and test.
-        show: clips, rows of images and videos on a contact sheet.
-    """
+    """Settings of the stage."""
 
     vos: dict[str, ClipSettings | Source | dict[str, Source]]
+    """Each split of the clips: settings of generated ones, a dataset, or several by any names, all of
+    which are used. A split's name begins with train, val or test.
+    """
     static: ImageSettings | dict[str, Source]
+    """Static images for pre-training: settings of generated ones (training photographs only), or datasets
+    by any names, all of which are used.
+    """
     walkers: WalkerSettings | dict[str, Source]
+    """Videos for prediction: settings of generated walkers, or a dataset for train, val and test."""
     show: int = 6
+    """Clips, rows of images and videos on a contact sheet."""
 
 
 def make(stage: Stage[Parameters]) -> dict[str, Any]:
