@@ -214,7 +214,7 @@ def test_padding_is_symmetric_to_the_stride() -> None:
     assert padding(33, 48, 16) == (0, 0, 7, 8)
 
 
-@pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet50_gn"])
+@pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_have_the_promised_maps(name: str) -> None:
     maps = make_backbone(name, channels_in=5)(torch.zeros(1, 5, 64, 64))
     entry = BACKBONES[name]

@@ -27,6 +27,11 @@ def store_root(root: Path) -> Path:
     return root
 
 
+def raw(root: Path) -> Path:
+    """Acquired data and weights, by their name in the catalogue."""
+    return store_root(root) / "data" / "raw"
+
+
 def prepared(root: Path, profile: str) -> Path:
     """Data of a profile, ready to be used."""
     return root / "data" / "prepared" / profile

@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stremn.errors import InputError
+
+if TYPE_CHECKING:
+    from stremn.models.imagenet import Weights
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -45,6 +49,8 @@ def _weights() -> Iterator[tuple[str, str]]:
     for name, entry in BACKBONES.items():
         if entry.timm_name:
             yield f"ImageNet, {name}", imagenet_weights(entry.timm_name)
+        if entry.weights:
+            yield f"ImageNet, {name}", _registry(entry.weights)
 
 
 def _shipped(name: str) -> str:
@@ -63,6 +69,15 @@ def _lpips() -> str:
 
     _, where = load_lpips(from_environment=os.environ.get(ALEXNET))
     return where
+
+
+def _registry(weights: "Weights") -> str:
+    try:
+        if weights.path().is_file():
+            return str(weights.path())
+    except InputError:  # not inside a project
+        pass
+    return f"not in data/raw (`stremn data get {weights.entry}` gets them)"
 
 
 def imagenet_weights(name: str) -> str:

@@ -1,9 +1,10 @@
-"""Image encoders: feature maps at three strides, from timm or our tiny one.
+"""Image encoders: feature maps at three strides, from timm, the package registry's weights, or our tiny one.
 
 Letters: B images, H W pixels, C channels.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 
 from stremn.compat import ensure_torchvision
 from stremn.errors import InputError
+from stremn.models import imagenet
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green, blue
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -64,26 +69,57 @@ class TinyBackbone(nn.Module):
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """A backbone by name: timm's name (None: ours), its keyword arguments, strides and channels of its maps."""
+    """A backbone by name; what makes it is timm, a function of ours, or (neither given) ``TinyBackbone``.
 
-    timm_name: str | None
-    options: dict[str, Any]
+    Attributes:
+        strides: of its three maps, finest first.
+        channels: of its three maps.
+        timm_name: its name in timm.
+        options: arguments of timm or ``TinyBackbone``.
+        make: makes it from the number of input channels.
+        weights: ImageNet weights of the package registry, for ``make``.
+        mean, std: the normalisation of RGB images in [0, 1] that it was trained with.
+    """
+
     strides: tuple[int, int, int]
     channels: tuple[int, int, int]
+    timm_name: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    make: Callable[[int], nn.Module] | None = None
+    weights: imagenet.Weights | None = None
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
 
 BACKBONES: dict[str, BackboneEntry] = {
-    "tiny": BackboneEntry(None, {"width": 24}, (2, 4, 8), (24, 48, 96)),
-    "small": BackboneEntry(None, {"width": 40}, (2, 4, 8), (40, 80, 160)),
-    "resnet18": BackboneEntry("resnet18", {"norm_layer": "groupnorm"}, (4, 8, 16), (64, 128, 256)),
-    "resnet50_gn": BackboneEntry("resnet50_gn", {}, (4, 8, 16), (256, 512, 1024)),
+    "tiny": BackboneEntry((2, 4, 8), (24, 48, 96), options={"width": 24}),
+    "small": BackboneEntry((2, 4, 8), (40, 80, 160), options={"width": 40}),
+    "resnet18": BackboneEntry((4, 8, 16), (64, 128, 256), "resnet18", {"norm_layer": "groupnorm"}),
+    "resnet50_gn": BackboneEntry((4, 8, 16), (256, 512, 1024), "resnet50_gn"),
+    "alexnet": BackboneEntry((4, 8, 16), (64, 192, 256), make=imagenet.alexnet, weights=imagenet.ALEXNET),
+    "vgg16": BackboneEntry((4, 8, 16), (256, 512, 512), make=imagenet.vgg16, weights=imagenet.VGG16),
+    "squeezenet1_1": BackboneEntry(
+        (4, 8, 16),
+        (128, 256, 512),
+        make=imagenet.squeezenet1_1,
+        weights=imagenet.SQUEEZENET,
+        mean=imagenet.CAFFE_MEAN,
+        std=imagenet.CAFFE_STD,
+    ),
 }
+
+
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of RGB images in [0, 1] that a backbone, or a ResNet trunk, was trained with."""
+    entry = BACKBONES.get(name)
+    return (entry.mean, entry.std) if entry else (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def make_backbone(name: str, *, channels_in: int = 3, pretrained: bool = False) -> nn.Module:
     """An encoder from images (B, ``channels_in``, H, W) to a list of three maps, finest first.
 
-    ``pretrained`` loads timm's ImageNet weights (extra input channels start from their mean, as timm does).
+    ``pretrained`` loads ImageNet weights, timm's or the package registry's. Extra input channels start from
+    their mean with timm's, and at random with the registry's.
 
     Raises:
         InputError: unknown name, no pretrained weights for it, or its weights cannot be had.
@@ -91,6 +127,11 @@ def make_backbone(name: str, *, channels_in: int = 3, pretrained: bool = False) 
     if name not in BACKBONES:
         raise InputError(f"expected a backbone of {', '.join(BACKBONES)}, found {name!r}")
     entry = BACKBONES[name]
+    if entry.make is not None:
+        backbone = entry.make(channels_in)
+        if pretrained and entry.weights is not None:
+            imagenet.load_imagenet(backbone, entry.weights)
+        return backbone
     if entry.timm_name is None:
         if pretrained:
             raise InputError(f"backbone {name!r} has no pretrained weights; set pretrained: false")

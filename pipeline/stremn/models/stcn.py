@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stremn.errors import InputError
+from stremn.models.backbones import normalisation
 from stremn.models.resnet import PlainBlock, freeze_batch_norm, make_trunk, memory_format, trunk_entry
 from stremn.models.stm import doubled, joined_read
-from stremn.models.vos import IMAGENET_MEAN, IMAGENET_STD, Query
+from stremn.models.vos import Query
 from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.attention import Affinity
 
@@ -112,6 +113,11 @@ class STCN(nn.Module):
                 f"expected key and value encoders of one stride, found {backbone!r} with {self.stride} "
                 f"and {value_backbone!r} with {light.strides[-1]}: name another value_backbone"
             )
+        if normalisation(backbone) != normalisation(value_backbone):
+            raise InputError(
+                f"expected key and value encoders that want images in one scale, found {backbone!r} and "
+                f"{value_backbone!r}: name another value_backbone"
+            )
         self.key_encoder = make_trunk(backbone, pretrained=pretrained)
         self.value_encoder = make_trunk(value_backbone, channels_in=5, pretrained=pretrained, bias=True)
         self.register_load_state_dict_pre_hook(_zero_biases)
@@ -124,8 +130,9 @@ class STCN(nn.Module):
         steps = zip(reversed(skip_channels), decoder_dims, decoder_dims[1:], strict=False)
         self.widen = nn.ModuleList(Widen(*step) for step in steps)
         self.predict = nn.Conv2d(decoder_dims[-1], 1, 3, padding=1)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        mean, std = normalisation(backbone)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stremn.models.backbones import normalisation
 from stremn.models.resnet import (
     PlainBlock,
     freeze_batch_norm,
@@ -19,7 +20,7 @@ from stremn.models.resnet import (
     sum_first_convolution,
     trunk_entry,
 )
-from stremn.models.vos import IMAGENET_MEAN, IMAGENET_STD, Query, others
+from stremn.models.vos import Query, others
 from stremn.ops.attention import Affinity
 
 
@@ -101,9 +102,10 @@ class STM(nn.Module):
         self.memory_key, self.memory_value = head(key_dim), head(value_dim)
         self.memory_key.load_state_dict(self.query_key.state_dict())
         self.decoder = RefineDecoder(2 * value_dim, skip_channels, decoder_dim)
+        mean, std = normalisation(backbone)
         for side in ("query", "memory"):  # the release stores them with the weights, so they travel along
-            self.register_buffer(f"{side}_mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-            self.register_buffer(f"{side}_std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+            self.register_buffer(f"{side}_mean", torch.tensor(mean).view(1, 3, 1, 1))
+            self.register_buffer(f"{side}_std", torch.tensor(std).view(1, 3, 1, 1))
         self.query_mean: Tensor
         self.query_std: Tensor
         self.memory_mean: Tensor

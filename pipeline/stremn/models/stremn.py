@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from stremn.errors import InputError
 from stremn.memory.fusion import Fusion, checked_strategy
-from stremn.models.backbones import BACKBONES, copy_shared_weights, make_backbone
+from stremn.models.backbones import BACKBONES, copy_shared_weights, make_backbone, normalisation
 from stremn.models.decoder import MaskDecoder
 from stremn.models.fusion import FusionCell
 from stremn.models.update import AgeScore
-from stremn.models.vos import IMAGENET_MEAN, IMAGENET_STD, Query, others
+from stremn.models.vos import Query, others
 from stremn.ops.attention import Affinity
 
 UpdateFrom = Literal["image", "mask"]
@@ -99,8 +99,9 @@ class STReMN(nn.Module):
         self.age_score = AgeScore() if update_age else None
         self.fusion_strategy = checked_strategy(fusion)
         self.fusion_cell = FusionCell(key_dim + value_dim + update_dim) if fusion else None
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        mean, std = normalisation(backbone)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
 

@@ -3,7 +3,6 @@
 Letters: B clips, O objects, H W pixels, h w feature map, C channels.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,7 +67,3 @@ class VOSNetwork(Protocol):
 def others(masks_BOHW: Tensor) -> Tensor:
     """For each object the sum of the other objects' masks, clamped to [0, 1]: STM's third mask input."""
     return (masks_BOHW.sum(1, keepdim=True) - masks_BOHW).clamp(0, 1)
-
-
-IMAGENET_MEAN: Sequence[float] = (0.485, 0.456, 0.406)
-IMAGENET_STD: Sequence[float] = (0.229, 0.224, 0.225)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stremn.data.batches import IGNORED
 from stremn.memory import (
@@ -21,7 +21,7 @@ from stremn.memory import (
     read,
     write,
 )
-from stremn.models.vos import IMAGENET_MEAN, Query, VOSNetwork
+from stremn.models.vos import Query, VOSNetwork
 from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.aggregation import aggregation_logits
 
@@ -71,7 +71,8 @@ def padded(network: VOSNetwork, frames: Tensor, pad: tuple[int, int, int, int]) 
     """RGB frames (…, 3, H, W) in [0, 1] with a black border, or the mean's where ``pads_normalised`` (STCN)."""
     if not getattr(network, "pads_normalised", False):
         return F.pad(frames, pad)
-    mean = frames.new_tensor(IMAGENET_MEAN)[:, None, None]
+    assert isinstance(network, nn.Module)
+    mean = network.get_buffer("mean").to(frames)
     inside = F.pad(torch.ones_like(frames[..., :1, :, :]), pad)
     return torch.where(inside > 0, F.pad(frames, pad), mean)
 
