@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.transform import resize
 
 from stremn.errors import InputError
-from stremn.evaluation import lpips as lpips_module
 from stremn.evaluation.conventions import CONVENTIONS, convention
-from stremn.evaluation.lpips import WEIGHTS_NAME, load_lpips
+from stremn.evaluation.lpips import REGISTRY_FILE, SHA256, WEIGHTS_NAME, load_lpips
 from stremn.evaluation.prediction import (
     PSNR_CEILING,
     absolute_error,
@@ -28,6 +31,8 @@ from stremn.ops.prediction_losses import (
     shrinkage,
     shrinkage_l1_l2,
 )
+
+BLURRED, NOISY, SWAPPED = 0.32831, 0.11035, 0.25312  # LPIPS of the package lpips 0.1.4 with torchvision's AlexNet
 
 
 def clips(seed: int = 0, shape: tuple[int, ...] = (2, 3, 16, 20)) -> tuple[np.ndarray, np.ndarray]:
@@ -195,9 +200,10 @@ def empty_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_weights_gives_none_and_a_reason(empty_hub: Path, alexnet_file: Path) -> None:
     network, reason = load_lpips()
     assert network is None and WEIGHTS_NAME in reason and "not found" in reason and "\n" not in reason
-    network, reason = load_lpips(alexnet_file, str(empty_hub / "other.pth"))
+    network, reason = load_lpips(alexnet_file, empty_hub / "raw")
     assert network is None  # a file with other weights is never used
-    assert "SHA-256" in reason and "7be5be79" in reason and "other.pth: not found" in reason
+    assert "SHA-256" in reason and "7be5be79" in reason and "alexnet.safetensors: not found" in reason
+    assert "`stremn data get lpips-alexnet`" in reason and "\n" not in reason
 
 
 def test_the_reason_does_not_name_the_home_folder(empty_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,12 +214,12 @@ def test_the_reason_does_not_name_the_home_folder(empty_hub: Path, monkeypatch: 
     assert str(empty_hub / "checkpoints" / WEIGHTS_NAME) in load_lpips()[1]
 
 
-@pytest.mark.parametrize("source", ["file", "environment", "hub"])
+@pytest.mark.parametrize("source", ["file", "hub"])
 def test_weights_are_found_and_loaded_strictly(
     source: str, empty_hub: Path, alexnet_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = hashlib.sha256(alexnet_file.read_bytes()).hexdigest()
-    monkeypatch.setattr(lpips_module, "WEIGHTS_SHA256", digest[:8])
+    monkeypatch.setitem(SHA256, ".pth", digest[:8])
     if source == "hub":
         place = empty_hub / "checkpoints" / WEIGHTS_NAME
         place.parent.mkdir()
@@ -221,8 +227,8 @@ def test_weights_are_found_and_loaded_strictly(
         network, where = load_lpips()
     else:
         place = alexnet_file
-        network, where = load_lpips(place) if source == "file" else load_lpips(None, str(place))
-    assert network is not None and where == str(place)
+        network, where = load_lpips(place)
+    assert network is not None and where == f"{place} (SHA-256 {digest[:16]})"
     stored = torch.load(alexnet_file, weights_only=True)
     loaded = network._network.get_submodule("net").state_dict()
     assert all(torch.equal(v, stored[f"features.{k.split('.', 1)[1]}"]) for k, v in loaded.items())
@@ -232,6 +238,47 @@ def test_weights_are_found_and_loaded_strictly(
     assert network.distance(truth, truth, scaled=True) == pytest.approx(np.zeros(3), abs=1e-7)
     by_hand = network.distance(2 * predicted - 1, 2 * truth - 1, scaled=False)
     assert network.distance(predicted, truth, scaled=True) == pytest.approx(by_hand, rel=1e-5)
+
+
+def written_out(stored: dict[str, torch.Tensor], a: torch.Tensor, b: torch.Tensor) -> float:
+    """LPIPS of two images (3, H, W) in [−1, 1] from a file's layers, line by line (Zhang et al., Eq. 1)."""
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    x = (torch.stack([a, b]) - shift[:, None, None]) / scale[:, None, None]
+    total = 0.0
+    for i in range(5):
+        if i in (1, 2):
+            x = F.max_pool2d(x, 3, 2)
+        kernel, bias = (stored[f"AlexNet_0.Conv_{i}.{kind}"] for kind in ("weight", "bias"))
+        how = {"stride": 4, "padding": 2} if i == 0 else {"padding": 2 if i == 1 else 1}
+        x = F.conv2d(x, kernel, bias, **how).relu()
+        one, two = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
+        head = stored[f"NetLinLayer_{i}.Conv_0.weight"][0]
+        total += float((head * (one - two).square()).sum(0).mean())
+    return total
+
+
+def test_lpips_of_pictures_with_the_real_weights(root: Path, empty_hub: Path) -> None:
+    """Worth something only with AlexNet's own layers and the authors' heads: both are the registry file's."""
+    raw = root / "data" / "raw"
+    if not (raw / REGISTRY_FILE).is_file():
+        pytest.skip("needs AlexNet's weights: `stremn data get lpips-alexnet`")
+    network, where = load_lpips(raw=raw)
+    assert network is not None and "alexnet.safetensors (SHA-256 8ac118363741" in where
+    stored = load_file(raw / REGISTRY_FILE)
+    random = {
+        name: torch.rand_like(weight) / weight.shape[1] if name.startswith("NetLin") else weight
+        for name, weight in stored.items()
+    }
+    picture = (
+        torch.from_numpy(resize(data.astronaut(), (96, 96), anti_aliasing=True)).permute(2, 0, 1).float()
+    )
+    blurred = F.avg_pool2d(picture[None], 5, 1, 2)[0]
+    noisy = (picture + 0.1 * torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    for other, expected in ((blurred, BLURRED), (noisy, NOISY), (picture.flip(0), SWAPPED)):
+        found = float(network.distance(other[None].numpy(), picture[None].numpy(), scaled=True)[0])
+        assert found == pytest.approx(expected, abs=2e-4)
+        assert written_out(stored, 2 * picture - 1, 2 * other - 1) == pytest.approx(found, rel=1e-4)
+        assert written_out(random, 2 * picture - 1, 2 * other - 1) != pytest.approx(found, rel=0.1)
 
 
 def test_shrinkage_by_hand() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stremn import paths
 from stremn.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ def _lpips() -> str:
     from stremn.evaluation.lpips import load_lpips
     from stremn.stages.evaluate_prediction import ALEXNET
 
-    _, where = load_lpips(from_environment=os.environ.get(ALEXNET))
-    return where
+    try:
+        raw = paths.raw(paths.find_root())
+    except InputError:  # not inside a project
+        raw = None
+    return load_lpips(os.environ.get(ALEXNET), raw)[1]
 
 
 def _registry(weights: "Weights") -> str:

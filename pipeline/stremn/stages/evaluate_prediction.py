@@ -139,11 +139,11 @@ def predict(stage: Stage[Parameters]) -> Predicted:
 def score(stage: Stage[Parameters], made: Predicted) -> Scores:
     """Every convention's metrics of every system; the bootstrap draws whole people, videos or blocks of time."""
     p, truth = stage.parameters, made.frames[:, stage.parameters.observed :]
-    lpips, reason = load_lpips(from_environment=os.environ.get(ALEXNET), device=p.device)
+    lpips, weights = load_lpips(os.environ.get(ALEXNET), paths.raw(stage.root), p.device)
     scores = {
         convention: {
             name: score_prediction(
-                predicted, truth, convention, lpips, lpips_reason=reason, groups=made.groups, seed=p.seed
+                predicted, truth, convention, lpips, lpips_reason=weights, groups=made.groups, seed=p.seed
             )
             for name, predicted in made.systems.items()
         }
@@ -162,7 +162,7 @@ def score(stage: Stage[Parameters], made: Predicted) -> Scores:
         values |= {f"{_key(system)}.{name}": value for name, value in cost.items()}
     for system, (ahead, _, _) in _ahead(stage, made, scores).items():
         values[f"{_key(system)}.psnr_ahead_of_{_key(p.reference)}"] = ahead
-    stage.metrics(values, reasons)
+    stage.metrics(values, reasons, {"lpips_weights": weights})
     return scores
 
 
