@@ -54,4 +54,6 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet $(shell grep -i '^torch==' requirements.txt)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/stremn data get lpips-alexnet --yes 2>/dev/null \
+		|| echo "AlexNet's weights were not fetched: LPIPS stays null until 'stremn data get lpips-alexnet'."
 	touch $(STAMP)

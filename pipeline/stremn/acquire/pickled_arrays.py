@@ -1,7 +1,9 @@
 """Pickled weights of an archive as safetensors; of a pickle, NumPy arrays alone are ever made."""
 
+import hashlib
 import io
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from stremn.errors import InputError
-from stremn.files import replacing
 
 Array = NDArray[np.float32]
 
@@ -72,12 +73,26 @@ def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Array]]:
     yield ".".join((*path[:-1], kind)), tree.transpose(3, 2, 0, 1) if tree.ndim == 4 else tree
 
 
-def convert(source: Path, target: Path) -> None:
-    """Write the arrays of a pickle as safetensors; the pickle stays.
+def keep_arrays(folder: Path, path: str, sha256: str, name: str) -> int:
+    """Of an unpacked archive, keep the arrays of one pickle alone, as safetensors; all else is removed.
+
+    Args:
+        folder: where it was unpacked.
+        path: of the pickle, below it.
+        sha256: of the pickle.
+        name: of the file that is kept, in ``folder``.
+
+    Returns:
+        its bytes.
 
     Raises:
-        InputError: see ``read_arrays``.
+        InputError: there is no such pickle, it is another one, or holds more than arrays.
     """
-    arrays = read_arrays(source.read_bytes(), source.name)
-    with replacing(target) as scratch:
-        scratch.write_bytes(save(arrays))
+    content = (folder / path).read_bytes() if (folder / path).is_file() else b""
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InputError(f"expected {path} with SHA-256 {sha256[:8]}…, found {found[:8]}…: it was not opened")
+    arrays = save(read_arrays(content, path))
+    shutil.rmtree(folder)
+    folder.mkdir()
+    return (folder / name).write_bytes(arrays)

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from stremn.acquire.download import Stopped
 from stremn.errors import InputError
 
 BACKEND = """
@@ -42,6 +43,7 @@ def fetch_package(package: str, sha256: str, path: Path, stop: threading.Event |
 
     Raises:
         InputError: it cannot be had, or is another file.
+        Stopped: ``stop`` was set.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
@@ -69,6 +71,7 @@ def _run(command: list[str], environment: dict[str, str], stop: threading.Event)
         except subprocess.TimeoutExpired:
             if stop.is_set():
                 process.terminate()
+                raise Stopped from None
 
 
 def _reason(said: str) -> str:

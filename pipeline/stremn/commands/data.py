@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 SHOWN = 20  # problems of one dataset that are printed
 USABLE = "the main parts are there: it can be used, but for what is named here"
 NOT_PUBLISHED = "not published"
-WHERE = {"google-drive": "Google Drive", "huggingface": "Hugging Face", "form": "a form", "open": "open"}
+WHERE = {
+    "google-drive": "Google Drive",
+    "huggingface": "Hugging Face",
+    "registry": "registry",
+    "form": "a form",
+    "open": "open",
+}
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
