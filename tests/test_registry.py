@@ -129,7 +129,7 @@ def toy(site: Site, tmp_path: Path, content: bytes, **wrong: str) -> Entry:
 
 def test_weights_of_a_package_come_as_safetensors_and_nothing_of_it_runs(site: Site, tmp_path: Path) -> None:
     places = Places(tmp_path / "raw")
-    [outcome] = get([toy(site, tmp_path, GOOD)], places, show=False)
+    [outcome] = get([toy(site, tmp_path, GOOD)], places)
     assert outcome.state == "fetched"
     assert [path.name for path in places.folder("toy").iterdir()] == ["toy.safetensors"]
     expected = read_arrays(GOOD, "w.pkl")
@@ -139,7 +139,7 @@ def test_weights_of_a_package_come_as_safetensors_and_nothing_of_it_runs(site: S
     assert not (tmp_path / "ran").exists()  # pip would have run setup.py
     assert not places.downloads("toy").exists()
     site.pages.clear()
-    assert get([toy(site, tmp_path, GOOD)], places, show=False)[0].state == "installed"
+    assert get([toy(site, tmp_path, GOOD)], places)[0].state == "installed"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_weights_of_a_package_come_as_safetensors_and_nothing_of_it_runs(site: S
 )
 def test_another_file_is_refused(site: Site, tmp_path: Path, wrong: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        get([toy(site, tmp_path, GOOD, **wrong)], Places(tmp_path / "raw"), show=False)
+        get([toy(site, tmp_path, GOOD, **wrong)], Places(tmp_path / "raw"))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "raw" / "toy").exists() and not (tmp_path / "ran").exists()
 
@@ -162,7 +162,7 @@ def test_another_file_is_refused(site: Site, tmp_path: Path, wrong: dict[str, st
 def test_a_hostile_pickle_in_the_named_archive_is_not_run(site: Site, tmp_path: Path) -> None:
     content = pickle.dumps([BIAS, Hostile(tmp_path / "made")])
     with pytest.raises(InputError, match="expected NumPy arrays alone"):
-        get([toy(site, tmp_path, content)], Places(tmp_path / "raw"), show=False)
+        get([toy(site, tmp_path, content)], Places(tmp_path / "raw"))
     assert not (tmp_path / "made").exists() and not (tmp_path / "raw" / "toy").exists()
 
 
@@ -172,9 +172,9 @@ def test_no_registry_and_no_such_package_are_one_line(
     thing = toy(site, tmp_path, GOOD)
     site.pages.clear()
     with pytest.raises(InputError, match=r"found: .*toy-net==1.2") as error:
-        get([thing], Places(tmp_path / "raw"), show=False)
+        get([thing], Places(tmp_path / "raw"))
     assert "\n" not in str(error.value)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(InputError, match="found: no network, or no registry at the address") as error:
-        get([thing], Places(tmp_path / "raw"), show=False)
+        get([thing], Places(tmp_path / "raw"))
     assert "\n" not in str(error.value)
