@@ -96,6 +96,34 @@ def test_schedules() -> None:
     assert [round(plan.rate(s), 6) for s in (0, 9, 10, 60, 110)] == [0.1, 1.0, 1.0, 0.55, 0.1]
 
 
+class Encoders(nn.Module):
+    """Two encoders, one of which sees masks, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query_encoder = nn.Conv2d(3, 2, 1)
+        self.memory_encoder = nn.Sequential(nn.Conv2d(5, 2, 1, bias=False), nn.Conv2d(2, 2, 1, bias=False))
+        self.head = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = x[:, :, None, None]
+        with_masks = torch.cat([image, image[:, :2]], 1)
+        return self.head((self.query_encoder(image) + self.memory_encoder(with_masks)).flatten(1))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_encoders_learn_at_their_share_of_the_rate(share: float) -> None:
+    torch.manual_seed(0)
+    model = Encoders()
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    fit(model, batches, loss, Plan(steps=1, learning_rate=1e-3, backbone_rate=share), seed=0)
+    for name, weight in model.named_parameters():  # Adam's first step is the rate, whatever the gradient
+        slow = "encoder" in name and name != "memory_encoder.0.weight"
+        moved = (weight - before[name]).abs().max().item()
+        assert moved == pytest.approx(1e-3 * (share if slow else 1), rel=1e-2)
+        assert weight.requires_grad == (share > 0 or not slow)
+
+
 def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
     def broken(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         return {"loss": model(batch.x).sum() * float("nan")}

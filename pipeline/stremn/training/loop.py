@@ -19,6 +19,7 @@ from stremn.settings import Settings
 from stremn.training.averaging import Best
 from stremn.training.resume import History, Progress
 
+MEMORY_CHANNELS = 5  # what a memory encoder sees: RGB, the object's mask, the other objects'
 Schedule = Literal["constant", "cosine"]
 Log = Callable[[int, dict[str, float]], None]
 LossFunction = Callable[[nn.Module, Any, torch.Generator], dict[str, Tensor]]
@@ -37,6 +38,8 @@ class Plan(Settings):
     """Where the cosine ends."""
     warmup: int = 0
     """Steps of linear warm-up."""
+    backbone_rate: float = 1.0
+    """Learning rate of the encoders as a share of the others': small keeps ImageNet's features, 0 freezes them."""
     clip_gradient: float | None = None
     """Largest norm of the gradient; None: not clipped."""
     log_every: int = 20
@@ -95,7 +98,7 @@ def fit(
         The history; afterwards the model holds the last weights, or the average of the best ones.
     """
     model.to(device).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    optimizer = torch.optim.Adam(_groups(model, plan.backbone_rate), lr=plan.learning_rate)
     best, history = Best(plan.keep_best), History()
     start = progress.load(model, optimizer, best, history) if progress else 0
     started, before = time.perf_counter(), history.seconds
@@ -126,6 +129,25 @@ def fit(
     return history
 
 
+def _groups(model: nn.Module, backbone_rate: float) -> list[dict[str, Any]]:
+    """Parameters by the share of the learning rate that they have; frozen ones are in no group.
+
+    The first convolution of a memory encoder, which sees masks too, is new to them and has the whole rate.
+    """
+    if backbone_rate == 1:
+        return [{"params": [*model.parameters()], "share": 1.0}]
+    encoders: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, weight in model.named_parameters():
+        sees_masks = weight.ndim == 4 and weight.shape[1] == MEMORY_CHANNELS
+        (encoders if "encoder." in name and not sees_masks else others).append(weight)
+    if not backbone_rate:
+        for weight in encoders:
+            weight.requires_grad_(False)
+        return [{"params": others, "share": 1.0}]
+    return [{"params": others, "share": 1.0}, {"params": encoders, "share": backbone_rate}]
+
+
 def _one_step(
     model: nn.Module,
     batch: Any,
@@ -137,7 +159,7 @@ def _one_step(
 ) -> dict[str, float]:
     """One optimiser step."""
     for group in optimizer.param_groups:
-        group["lr"] = plan.rate(step)
+        group["lr"] = plan.rate(step) * group["share"]
     terms = loss(model, batch, generator)
     optimizer.zero_grad(set_to_none=True)
     terms["loss"].backward()
