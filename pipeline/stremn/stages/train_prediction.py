@@ -42,8 +42,8 @@ class Parameters(TrainingSettings):
     """Frames to predict in training."""
     slots: int = 5
     """K (5 in the paper), of the systems with slots."""
-    weights: dict[str, float] = {}
-    """Of the loss terms, ``training.prediction_loss.LossWeights``."""
+    weights: LossWeights = LossWeights()
+    """Of the loss terms."""
     validation: int = 16
     """Windows of people, or of a part of the video, kept apart from training and test."""
 
@@ -74,7 +74,7 @@ def train(stage: Stage[Parameters], sampler: Sampler[Tensor]) -> dict[str, Train
         list(p.systems),
         partial(_start, stage, fields),
         sampler,
-        partial(prediction_loss, observed=p.observed, policy=policy, weights=LossWeights(**p.weights)),
+        partial(prediction_loss, observed=p.observed, policy=policy, weights=p.weights),
         partial(validation_ssim, windows_BTCHW=held_out, observed=p.observed, policy=policy, device=p.device),
     )
 

@@ -3,7 +3,7 @@
 Letters: B clips, T frames, C channels, H W pixels.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,24 +13,23 @@ from torch import Tensor, nn
 from stremn.memory import Policy
 from stremn.models.prediction import as_predictor
 from stremn.ops.prediction_losses import scale_invariant_gradient, shrinkage_l1_l2
+from stremn.settings import Settings
 from stremn.tasks.prediction import default_policy, rollout
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms of the prediction loss; the paper names the first three, all 1 here.
-
-    Attributes:
-        shrinkage_l1, shrinkage_l2: shrinkage loss of absolute and of squared residuals.
-        gradient: scale-invariant gradient loss.
-        l1, l2: plain mean absolute and squared error. Differs: 0 in the paper.
-    """
+class LossWeights(Settings):
+    """Weights of the terms of the prediction loss; the paper names the first three, all 1 here."""
 
     shrinkage_l1: float = 1.0
+    """Of the shrinkage loss of absolute residuals."""
     shrinkage_l2: float = 1.0
+    """Of the shrinkage loss of squared residuals."""
     gradient: float = 1.0
+    """Of the scale-invariant gradient loss."""
     l1: float = 0.0
+    """Of the mean absolute error. Differs: 0 in the paper."""
     l2: float = 0.0
+    """Of the mean squared error. Differs: 0 in the paper."""
 
 
 def prediction_loss(
@@ -63,7 +62,8 @@ def prediction_loss(
     ahead = batch.shape[1] - observed
     predicted = rollout(as_predictor(model), batch, observed, ahead, policy, generator=generator, noise=True)
     terms = loss_terms(predicted, batch[:, observed:], weights)
-    total = torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+    factors = weights.model_dump()
+    total = torch.stack([factors[name] * value for name, value in terms.items()]).sum()
     return {"loss": total, **terms}
 
 
@@ -79,7 +79,7 @@ def loss_terms(predicted: Tensor, truth: Tensor, weights: LossWeights) -> dict[s
     }
     if weights.gradient:
         terms["gradient"] = scale_invariant_gradient(predicted, truth)
-    return {f.name: terms[f.name] for f in fields(weights) if getattr(weights, f.name)}
+    return {name: terms[name] for name, weight in weights if weight}
 
 
 @torch.no_grad()
