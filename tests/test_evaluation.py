@@ -1,5 +1,6 @@
 """J and F against hand-drawn cases and a plain implementation; statistics, folders, intervals."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.contour import matching_radius
 from stremn.evaluation.official import official_paths, official_tables, write_tables
 from stremn.evaluation.region import region_similarity
+from stremn.evaluation.runs import compare
 from stremn.evaluation.sequences import score_sequence
 from stremn.evaluation.statistics import decay, recall
 from stremn.evaluation.vos import VOSScores, score_clips, score_folder
-from stremn.report import papers, tables
+from stremn.report import tables
+from stremn.report.page import Report, Section, Table
+from stremn.report.papers import TABLES
 
 
 def plain_boundary(mask: np.ndarray) -> np.ndarray:
@@ -372,26 +376,35 @@ def test_paired_difference_removes_what_the_systems_share() -> None:
 
 
 def test_papers_are_complete_and_consistent() -> None:
-    for table in papers.TABLES.values():
+    assert len(TABLES) == 16
+    for table in TABLES.values():
+        assert table.title and table.source and table.conditions
         assert all(len(values) == len(table.columns) for _, values in table.rows.values())
-    for _, (j, f, mean) in papers.RULES.rows.values():
+    for _, (j, f, mean) in TABLES["stremn-1"].rows.values():
         assert abs((j + f) / 2 - mean) <= 0.1 + 1e-9
-    for _, (*parts, mean) in papers.YOUTUBE_VOS.rows.values():
+    for _, (*parts, mean) in TABLES["stremn-4"].rows.values():
         assert abs(sum(parts) / 4 - mean) <= 0.1 + 1e-9
-    assert papers.SLOTS.value("6", "J&F") == papers.RULES.value("learned", "J&F") == 78.3
+    assert TABLES["stremn-2"].value("6", "J&F") == TABLES["stremn-1"].value("learned", "J&F") == 78.3
+    assert TABLES["stremn-3"].value("egm", "test-dev J") is None
 
 
-def test_tables_side_by_side() -> None:
-    table = tables.beside(
-        papers.RULES, {"learned": {"J&F": 71.25}, "every_n": {"J&F": None}}, {"every_n": "<N>"}
+def test_tables_side_by_side(tmp_path: Path) -> None:
+    paper = TABLES["stremn-1"]
+    table = tables.with_paper(
+        paper, {"learned": {"J&F": 71.25}, "every_n": {"J&F": None}}, {"every_n": "<N>"}
     )
     assert table.loc["Learned", ("ours", "J&F")] == 71.25 and table.loc["Learned", ("paper", "J&F")] == 78.3
     assert list(table.index)[-1] == "<N>" and len(table) == 8
-    note = tables.comparison_note(papers.RULES, "64×64")
-    page = tables.to_html(table, note)
+    note = tables.comparison_note(paper, "64×64")
+    report = Report("A & B", "lead", [Section("Rules, *all*", "text", [Table("Caption", table, note)])])
+    report.write_html(tmp_path / "report.html")
+    page = re.sub(r"\s*\n\s*", "", (tmp_path / "report.html").read_text(encoding="utf-8"))
     cells = "".join(f"<td>{value}</td>" for value in ("74.8", "81.8", "78.3", "71.2"))
-    assert f"<th scope='row'>Learned</th>{cells}" in page and "cannot" in page
-    assert "&lt;N&gt;" in page and "<N>" not in page and page.count("<tr>") == 9
+    assert f"<th>Learned</th>{cells}" in page and "cannot" in page and "A &amp; B" in page
+    assert "&lt;N&gt;" in page and "<N>" not in page and page.count("<tr") == 9
+    report.write_markdown(tmp_path / "report.md")
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "\nLearned,74.8,81.8,78.3,71.2\n" in text and "\\<N\\>" in text and r"## Rules, \*all\*" in text
 
 
 def test_seeds_table_is_mean_and_deviation_over_trainings() -> None:
@@ -420,7 +433,7 @@ def test_systems_table_and_official_files(tmp_path: Path) -> None:
     truth = random_ids(1)
     good = score_clips([("a", np.where(np.arange(50) < 40, truth, 0), truth, None)])
     poor = score_clips([("a", np.where(np.arange(50) < 10, truth, 0), truth, None)])
-    table = tables.systems_table({"poor": poor, "good": good}, reference="good")
+    table = tables.systems_table(compare({"poor": poor, "good": good}, "good"))
     assert list(table.index) == ["good", "poor"]
     assert table.loc["poor", "behind"] == pytest.approx(table.loc["good", "J&F"] - table.loc["poor", "J&F"])
     paths = official_paths(tmp_path)

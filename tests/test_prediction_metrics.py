@@ -13,12 +13,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.transform import resize
 
 from stremn.errors import InputError
+from stremn.evaluation.bootstrap import bootstrap_mean
 from stremn.evaluation.conventions import CONVENTIONS, convention
 from stremn.evaluation.lpips import REGISTRY_FILE, SHA256, WEIGHTS_NAME, load_lpips
 from stremn.evaluation.prediction import (
     PSNR_CEILING,
     absolute_error,
-    bootstrap_interval,
     copy_last_frame,
     peak_signal_to_noise,
     score_prediction,
@@ -148,14 +148,14 @@ def test_lpips_gets_clipped_frames_in_the_conventions_scale() -> None:
 
 def test_bootstrap_by_clip_and_by_group() -> None:
     values = np.repeat(np.random.default_rng(0).normal(size=8), 10)
-    alone = bootstrap_interval(values)
-    grouped = bootstrap_interval(values, groups=[str(i // 10) for i in range(80)])
-    assert alone == bootstrap_interval(values)
-    assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])  # ten copies are no ten observations
+    alone = bootstrap_mean(values)
+    grouped = bootstrap_mean(values, groups=[str(i // 10) for i in range(80)])
+    assert alone == bootstrap_mean(values)
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)  # ten copies are no ten observations
     expected = 1.96 * values.std() / np.sqrt(80)
-    assert (alone[1] - alone[0]) / 2 == pytest.approx(expected, rel=0.15)
+    assert (alone.high - alone.low) / 2 == pytest.approx(expected, rel=0.15)
     with pytest.raises(InputError, match="80 clips, found 1"):
-        bootstrap_interval(values, groups=["a"])
+        bootstrap_mean(values, groups=["a"])
 
 
 def test_copy_last_frame() -> None:

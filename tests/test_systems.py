@@ -12,6 +12,8 @@ from stremn import paths
 from stremn.cli import main
 from stremn.data.clips import Clip, read_mask, write_clip
 from stremn.errors import InputError
+from stremn.evaluation.bootstrap import bootstrap_mean
+from stremn.evaluation.runs import ANY, Run, compare, find, load_runs, save_runs, select
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
 from stremn.memory import POLICIES, Trace
@@ -20,12 +22,19 @@ from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
-from stremn.report import papers
-from stremn.report.filled import PREDICTION, SEGMENTATION, Results
+from stremn.report.papers import TABLES
+from stremn.report.report_tables import (
+    PREDICTION,
+    RULES_AND_SLOTS,
+    STM_AND_AMM,
+    SYSTEMS_AND_TRAINING,
+    ReportTable,
+    Results,
+)
 from stremn.stages import evaluate_vos, pretrain
 from stremn.stages.base import Stage
 from stremn.stages.pretrain import System
-from stremn.stages.runs import Run, segment_runs
+from stremn.stages.runs import heading, segment_runs
 from stremn.tasks.rules import rule_for
 from stremn.training.loop import Plan
 
@@ -109,9 +118,27 @@ def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str
 
 def test_headings_name_rule_slots_and_network() -> None:
     assert (
-        Run(policy="lfu", slots=2, network="stcn").heading() == "AMM, least frequently used, 2 frames (stcn)"
+        heading(Run(policy="lfu", slots=2, network="stcn")) == "AMM, least frequently used, 2 frames (stcn)"
     )
-    assert Run(policy="oldest", title="A").heading() == "A"
+    assert heading(Run(policy="oldest", title="A")) == "A"
+
+
+def test_runs_are_selected_by_their_fields(tmp_path: Path) -> None:
+    runs = {
+        "any name": Run(policy="learned", slots=6),
+        "early": Run(policy="learned", slots=6, trained="pretrain"),
+        "several passes": Run(policy="learned", slots=6, flip=True),
+        "per object": Run(policy="learned", slots=6, options={"per_object": True}),
+        "few": Run(policy="learned", slots=2, title="Few", trace=True),
+    }
+    save_runs(runs, tmp_path / "runs.json")
+    assert load_runs(tmp_path / "runs.json") == runs
+    assert select(runs, policy="learned", slots=6) == ["any name"]
+    assert select(runs, policy="learned", slots=ANY) == ["any name", "few"]
+    assert find(runs, policy="learned", slots=6, options=ANY, trained="pretrain") == "early"
+    assert find(runs, policy="learned", slots=6, network="stcn") is None
+    with pytest.raises(InputError, match="evaluate first"):
+        load_runs(tmp_path / "none.json")
 
 
 # --- the papers' tables
@@ -122,46 +149,88 @@ def scores(j: float, f: float) -> VOSScores:
     return VOSScores("procedural", {"clip_1": ObjectScores(frames, np.full(4, j), np.full(4, f))})
 
 
+SEGMENTATION = {table.key: table for table in (*RULES_AND_SLOTS, *SYSTEMS_AND_TRAINING, *STM_AND_AMM)}
+
+
+def results(runs: dict[str, tuple[Run, VOSScores]], **more: object) -> Results:
+    """What the report reads of runs and their scores; slots: 6."""
+    compared = compare({name: one for name, (_, one) in runs.items()}, next(iter(runs)))
+    made = {name: run.model_copy(update={"slots": run.slots or 6}) for name, (run, _) in runs.items()}
+    return Results(made, {name: one.to_dict() for name, one in compared.items()}, slots=6, **more)  # type: ignore[arg-type]
+
+
 def test_every_table_of_the_papers_is_in_the_report() -> None:
-    shown = [id(table.paper) for table in (*SEGMENTATION, PREDICTION)]
-    assert sorted(shown) == sorted(id(table) for table in papers.TABLES.values())
+    assert sorted([*SEGMENTATION, PREDICTION.key]) == sorted(TABLES)
 
 
 def test_our_numbers_join_the_papers_rows() -> None:
-    results = Results(
-        {"learned": scores(0.6, 0.8), "learned@3": scores(0.5, 0.5), "stcn:lfu@2": scores(0.3, 0.5)},
-        slots=6,
-        seconds={"learned": 0.5},
+    ours = results(
+        {
+            "a": (Run(policy="learned"), scores(0.6, 0.8)),
+            "b": (Run(policy="learned", slots=3), scores(0.5, 0.5)),
+            "c": (Run(network="stcn", policy="lfu", slots=2), scores(0.3, 0.5)),
+        },
+        seconds={"a": 0.5},
     )
-    filled = {id(table.paper): table for table in SEGMENTATION}
-    assert filled[id(papers.RULES)].rows(results)["learned"]["J&F"] == pytest.approx(70)
-    assert {k: row["J&F"] for k, row in filled[id(papers.SLOTS)].rows(results).items()} == pytest.approx(
+    assert SEGMENTATION["stremn-1"].ours(ours)["learned"]["J&F"] == pytest.approx(70)
+    assert {k: row["J&F"] for k, row in SEGMENTATION["stremn-2"].ours(ours).items()} == pytest.approx(
         {"3": 50, "6": 70}
     )
-    assert filled[id(papers.AMM_DAVIS17)].rows(results)["lfu"]["J&F"] == pytest.approx(40)
-    assert filled[id(papers.AMM_DAVIS16)].rows(results) == {}
-    of_2016 = replace(results, protocol="davis2016", seconds={"lfu@2": 1.0, "stcn:lfu@2": 0.1})
-    assert filled[id(papers.AMM_DAVIS16)].rows(of_2016)["lfu"]["J&F"] == pytest.approx(40)
-    assert filled[id(papers.AMM_SPEED)].rows(of_2016) == {"lfu": {"frames/s": 10}}
+    assert SEGMENTATION["amm-1-2017"].ours(ours)["lfu"]["J&F"] == pytest.approx(40)
+    assert SEGMENTATION["amm-1-2016"].ours(ours) == {}
+    of_2016 = replace(ours, protocol="davis2016", seconds={"other": 1.0, "c": 0.1})
+    assert SEGMENTATION["amm-1-2016"].ours(of_2016)["lfu"]["J&F"] == pytest.approx(40)
+    assert SEGMENTATION["amm-3"].ours(of_2016) == {"lfu": {"frames/s": 10}}
+
+
+def test_every_system_finds_its_row() -> None:
+    ours = results(
+        {
+            "learned": (Run(policy="learned"), scores(0.6, 0.6)),
+            "both ways": (Run(flip=True), scores(0.7, 0.7)),
+            "early": (Run(policy="learned", trained="pretrain"), scores(0.2, 0.2)),
+            "fused": (Run(network="stremn-fusion"), scores(0.5, 0.5)),
+            "not fused": (Run(network="stremn-fusion", options={"fusion": "none"}), scores(0.4, 0.4)),
+            "stcn": (Run(network="stcn"), scores(0.3, 0.3)),
+            "no network": (Run(network="", policy="first_mask"), scores(0.1, 0.1)),
+        }
+    )
+
+    def means(table: ReportTable) -> dict[str, float]:
+        return {key: round(row["J&F"] or 0) for key, row in table.ours(ours).items()}
+
+    assert means(SEGMENTATION["stremn-1"]) == {"learned": 60, "first_mask": 10}
+    assert means(SEGMENTATION["stremn-3"]) == {"stcn": 30, "stremn": 60, "stremn-ms": 70}
+    assert means(SEGMENTATION["stremn-6"]) == {"fusion": 50, "no-fusion": 40}
+    assert means(SEGMENTATION["stm-4"]) == {"pretraining": 20, "both": 60}
+    assert means(SEGMENTATION["amm-5"]) == {"stcn": 30}
+
+
+def test_the_report_shows_the_intervals_of_the_evaluation() -> None:
+    objects = {f"clip_{n}": ObjectScores(np.arange(1, 5), *np.full((2, 4), n / 9)) for n in range(9)}
+    compared = compare({"learned": VOSScores("procedural", objects)}, "learned", seed=5)
+    ours = Results(
+        {"learned": Run(policy="learned", slots=6)}, {"learned": compared["learned"].to_dict()}, slots=6
+    )
+    row, mean = SEGMENTATION["stremn-1"].ours(ours)["learned"], compared["learned"].mean
+    assert (row["low"], row["high"]) == (100 * mean.low, 100 * mean.high)
+    assert mean != bootstrap_mean(compared["learned"].scores.column(), seed=0)
 
 
 def test_an_empty_cell_says_why() -> None:
-    results = Results({"learned": scores(0.6, 0.8)}, slots=6)
-    table = next(t for t in SEGMENTATION if t.paper is papers.DAVIS17)
-    assert "No value for STM, STCN: not trained in this profile" in table.missing(results)
-    assert "No value for KMN, EGM, CFBI, RMNet, LCM: not a system of this project." in table.missing(results)
-    everything = Results({n: scores(0.5, 0.5) for n in papers.RULES.rows}, slots=6)
-    assert next(t for t in SEGMENTATION if t.paper is papers.RULES).missing(everything) == ""
+    ours = results({"learned": (Run(policy="learned"), scores(0.6, 0.8))})
+    missing = SEGMENTATION["stremn-3"].missing(ours)
+    assert "No value for STM, STCN: not trained in this profile" in missing
+    assert "No value for KMN, EGM, CFBI, RMNet, LCM: not a system of this project." in missing
+    everything = results({n: (Run(policy=n), scores(0.5, 0.5)) for n in TABLES["stremn-1"].rows})
+    assert SEGMENTATION["stremn-1"].missing(everything) == ""
 
 
 def test_sequences_have_the_deviation_over_slots() -> None:
-    results = Results(
-        {"learned@2": scores(0.3, 0), "learned@3": scores(0.4, 0), "learned": scores(0.5, 0)}, slots=6
-    )
-    table = next(t for t in SEGMENTATION if t.paper is papers.SEQUENCES)
-    (row,) = table.rows(results).values()
+    ours = results({f"{k}": (Run(policy="learned", slots=k), scores(k / 10, 0)) for k in (2, 3, 6)})
+    (row,) = SEGMENTATION["stremn-earlier-11"].ours(ours).values()
     assert row == pytest.approx(
-        {"2 slots": 0.3, "3 slots": 0.4, "6 slots": 0.5, "σ": np.std([0.3, 0.4, 0.5])}
+        {"2 slots": 0.2, "3 slots": 0.3, "6 slots": 0.6, "σ": np.std([0.2, 0.3, 0.6])}
     )
 
 
@@ -235,7 +304,7 @@ def test_rules_on_other_seeds_have_a_table_of_their_own(tmp_path: Path) -> None:
     found = {"learned": 0.6, "oldest": 0.5, "b:learned": 0.8, "b:oldest": 0.4, "b": 0.1}
     assert set(found) == set(evaluate_vos.all_runs(p))
     stage = Stage("evaluate_vos", "x", p, tmp_path, tmp_path)
-    results = {name: scores(j, j) for name, j in found.items()}
+    results = compare({name: scores(j, j) for name, j in found.items()}, "learned")
     assert len(evaluate_vos.tables(stage, results)) == 3  # the run that is named like the network too
     table = evaluate_vos.seeds(stage, results)
     assert table is not None and table["mean"].tolist() == [70, 45] and table["behind"].tolist()[1] == 25

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TEXTS = ("README.md", "CONTRIBUTING.md")
 LIVE = ("notebooks/explore/memory.ipynb",)  # nothing without a kernel
+REPORT = "report.md"  # of the stage report, with its folder figures
 INDEX = "searchindex.js"  # by which an earlier site is known
 CELL_LIMIT = 900  # seconds
 
@@ -86,7 +87,6 @@ def collect(root: Path, profile: str, pages: Path, *, execute: bool) -> None:
     import nbformat
     from tqdm import tqdm
 
-    from stremn.commands.site_pages import report_page
     from stremn.run import notebook_of
 
     shutil.copytree(root / "docs" / "site", pages)
@@ -94,10 +94,13 @@ def collect(root: Path, profile: str, pages: Path, *, execute: bool) -> None:
         page = pages / path.relative_to(root)
         page.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, page)
-    report = paths.output(root, profile, "report") / "report.html"
-    missing = f"# Report\n\nThe stage `report` of the profile `{profile}` has not run.\n"
-    html = report.read_text(encoding="utf-8") if report.is_file() else None
-    (pages / "report.md").write_text(missing if html is None else report_page(html), encoding="utf-8")
+    report = paths.output(root, profile, "report")
+    if (report / REPORT).is_file():
+        shutil.copy(report / REPORT, pages)
+        shutil.copytree(report / "figures", pages / "figures")
+    else:
+        missing = f"# Report\n\nThe stage `report` of the profile `{profile}` has not run.\n"
+        (pages / REPORT).write_text(missing, encoding="utf-8")
     books = {path.relative_to(root): path for path in _walkthroughs(root)}
     for name, path in tqdm(books.items(), desc="walkthroughs", unit="notebook", disable=not execute):
         _save(_run(path) if execute else nbformat.read(path, 4), pages / name)
@@ -214,7 +217,7 @@ def _mend_links(root: Path, pages: Path) -> None:
 
     pages = pages.resolve()
     for path in pages.rglob("*.md"):
-        if path.name != "report.md":
+        if path.name != REPORT:
             path.write_text(mended(path.read_text(encoding="utf-8"), path.parent), encoding="utf-8")
     for path in pages.rglob("*.ipynb"):
         book = nbformat.read(path, 4)

@@ -1,11 +1,9 @@
-"""Pages of the site out of notebooks, Markdown files and the report: data in, data out; nothing runs here."""
+"""Pages of the site out of notebooks and Markdown files: data in, data out; nothing runs here."""
 
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bs4 import BeautifulSoup
-from bs4.element import Tag
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
@@ -89,36 +87,3 @@ def local_links(text: str, keep: Callable[[str, bool], bool]) -> str:
         return found.group() if keep(target.partition("#")[0], bool(found["image"])) else found["text"]
 
     return CODE_OR_LINK.sub(one, text)
-
-
-def report_page(html: str) -> str:
-    """The report's page as Markdown: its headings for the contents, everything else as it is."""
-    soup = BeautifulSoup(html, "html.parser")
-    title = soup.h1.get_text() if soup.h1 else "Report"
-    parts = [f"# Report: {_escaped(title)}", _raw(_introduction(soup))]
-    for section in soup.find_all("section"):
-        heading = section.find("h2")
-        if isinstance(heading, Tag):
-            parts.append(f"## {_escaped(heading.extract().get_text())}")
-        parts.append(_raw(section.decode_contents()))
-    return "\n\n".join(parts) + "\n"
-
-
-def _introduction(soup: BeautifulSoup) -> str:
-    """What stands between the title and the first section, without the list of sections."""
-    found = []
-    for tag in soup.h1.find_next_siblings() if soup.h1 else []:
-        if tag.name == "section":
-            break
-        if not (tag.name == "ul" and tag.find("a")):
-            found.append(str(tag))
-    return "".join(found)
-
-
-def _raw(html: str) -> str:
-    return f'```{{raw}} html\n<div class="report">{html}</div>\n```'
-
-
-def _escaped(text: str) -> str:
-    """Plain text in a Markdown heading."""
-    return re.sub(r"([\\`*_\[\]<>$#])", r"\\\1", text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from stremn.errors import InputError
 
@@ -30,21 +31,55 @@ class Interval(NamedTuple):
 
 
 def bootstrap_mean(
-    values: np.ndarray, *, level: float = 0.95, resamples: int = 5000, seed: int = 0
+    values: np.ndarray,
+    *,
+    groups: Sequence[str] | None = None,
+    level: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
 ) -> Interval:
-    """Interval of the mean of ``values`` (N,), one value an object. Deterministic by seed."""
+    """Percentile interval of the mean of ``values``, by ``scipy.stats.bootstrap``.
+
+    Args:
+        values: float (N,), one value an object, or the differences of two systems on the same objects.
+        groups: N labels of what is drawn again as a whole; None: each object on its own. A single group (or
+            object) gives an interval without width.
+        level: of confidence, in (0, 1).
+        resamples: how often the groups are drawn again.
+        seed: the same seed gives the same interval.
+
+    Raises:
+        InputError: no value, one that is not finite, other numbers of labels, a level outside (0, 1).
+    """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise InputError(f"expected finite values, one an object, found an array of shape {values.shape}")
     if not 0 < level < 1 or resamples < 1:
         raise InputError(f"expected 0 < level < 1 and resamples ≥ 1, found {level} and {resamples}")
-    generator = np.random.default_rng(seed)
-    size = max(1, _CHUNK // len(values))
-    means = [
-        values[generator.integers(0, len(values), (min(size, resamples - start), len(values)))].mean(axis=1)
-        for start in range(0, resamples, size)
-    ]
-    return Interval(float(values.mean()), *_ends(np.concatenate(means), level), len(values))
+    labels = range(len(values)) if groups is None else groups
+    if len(labels) != len(values):
+        raise InputError(f"expected one group label for each of {len(values)} clips, found {len(labels)}")
+    mean = float(values.mean())
+    index = np.unique(np.asarray(labels), return_inverse=True)[1]
+    # A group counts by its sum and its size, so that a drawn mean is one of all its objects.
+    sums, sizes = np.bincount(index, weights=values), np.bincount(index)
+    if len(sums) == 1:
+        return Interval(mean, mean, mean, len(values))
+    found = stats.bootstrap(
+        (sums, sizes),
+        _mean_of_groups,
+        paired=True,
+        method="percentile",
+        confidence_level=level,
+        n_resamples=resamples,
+        batch=max(1, _CHUNK // len(sums)),
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high), len(values))
+
+
+def _mean_of_groups(sums: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
+    return sums.sum(axis) / sizes.sum(axis)
 
 
 def paired_difference(first: Mapping[str, float], second: Mapping[str, float], **options: float) -> Interval:
@@ -102,30 +137,3 @@ def groups_of_windows(names: Sequence[str], frames: int) -> Groups:
         return Groups(people, "people" if len(set(videos)) > len(set(people)) else "videos")
     blocks = [f"{video}@{int(first) // frames * frames}" for video, _, first in split]
     return Groups(blocks, f"blocks of {frames} frames")
-
-
-def bootstrap_interval(
-    values: np.ndarray,
-    *,
-    groups: Sequence[str] | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile interval of the mean of ``values`` (N,), drawn again by clip or by group of clips.
-
-    Give it the differences of two systems' values of the same clips for a paired comparison.
-    """
-    if groups is not None and len(groups) != len(values):
-        raise InputError(f"expected one group label for each of {len(values)} clips, found {len(groups)}")
-    index = (
-        np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    )
-    totals, sizes = np.bincount(index, weights=values), np.bincount(index)
-    draws = np.random.default_rng(seed).integers(0, len(totals), (resamples, len(totals)))
-    return _ends(totals[draws].sum(1) / sizes[draws].sum(1), level)
-
-
-def _ends(means: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

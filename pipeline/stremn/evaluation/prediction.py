@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from stremn.errors import InputError
-from stremn.evaluation.bootstrap import Groups, bootstrap_interval
+from stremn.evaluation.bootstrap import Groups, bootstrap_mean
 from stremn.evaluation.conventions import convention
 
 Array = NDArray[Any]
@@ -170,7 +170,7 @@ def score_prediction(
         frames=frames,
         mean={key: None if v is None else float(v.mean()) for key, v in values.items()},
         interval={
-            key: None if v is None else bootstrap_interval(v, groups=labels, resamples=resamples, seed=seed)
+            key: None if v is None else bootstrap_mean(v, groups=labels, resamples=resamples, seed=seed)[1:3]
             for key, v in clips.items()
         },
         per_frame={key: None if v is None else v.mean(0).tolist() for key, v in values.items()},

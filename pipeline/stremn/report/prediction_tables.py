@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stremn.evaluation.bootstrap import bootstrap_interval
+from stremn.evaluation.bootstrap import bootstrap_mean
 from stremn.evaluation.prediction import PredictionScores
-from stremn.report.papers import PREDICTION
+from stremn.report.papers import TABLES
 
 Difference = tuple[float, float, float]
 
 
 def label(name: str) -> str:
     """A system's name as the papers write it; other names stay."""
-    return PREDICTION.rows.get(name, (name,))[0]
+    return TABLES["stremn-5"].rows.get(name, (name,))[0]
 
 
 def cells(scores: PredictionScores) -> dict[str, str]:
@@ -49,5 +49,5 @@ def psnr_ahead(
     found = {}
     for name in (other for other in values if other != reference):
         ahead = values[name] - values[reference]
-        found[name] = (float(ahead.mean()), *bootstrap_interval(ahead, groups=groups, seed=seed))
+        found[name] = bootstrap_mean(ahead, groups=groups, resamples=1000, seed=seed)[:3]
     return found

@@ -1,18 +1,18 @@
 """Tables for reports: our scores, alone or beside a paper's, each with a line on what may be compared."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from stremn.errors import InputError
-from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
+from stremn.evaluation.bootstrap import Interval, paired_difference
+from stremn.evaluation.runs import Compared
 from stremn.evaluation.vos import VOSScores
 from stremn.report.papers import PaperTable
 
 
-def beside(
+def with_paper(
     paper: PaperTable,
     ours: Mapping[str, Mapping[str, float | None]],
     labels: Mapping[str, str] | None = None,
@@ -37,44 +37,30 @@ def beside(
     return table.rename(index={**(labels or {}), **shown})
 
 
-def comparison_note(paper: PaperTable, ours: str | None, *, comparable: bool = False) -> str:
-    """The line under a table of :func:`beside`. ours: data, size and training behind our numbers; None: no numbers."""
+def comparison_note(paper: PaperTable, ours: str | None) -> str:
+    """The line under a table of :func:`with_paper`. ours: data, size and training behind our numbers; None: no numbers."""
     if ours is None:
         return f"Paper: {paper.source} ({paper.conditions})."
-    reading = (
-        "Same data and protocol: the numbers can be compared."
-        if comparable
-        else "Other data, size and training: the order of the rows can be compared, the numbers cannot."
-    )
+    reading = "Other data, size and training: the order of the rows can be compared, the numbers cannot."
     return f"Paper: {paper.source} ({paper.conditions}). Ours: {ours.rstrip('.')}. {reading}"
 
 
-def systems_table(
-    scores: Mapping[str, VOSScores],
-    labels: Mapping[str, str] | None = None,
-    *,
-    reference: str | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
+def systems_table(systems: Mapping[str, Compared], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Percentages of several systems on the same objects, best J&F first, with 95 % intervals.
 
-    With ``reference``: also reference − system in J&F, paired over objects, and its interval.
+    ``behind`` is the reference's J&F minus the system's, paired over objects, with its interval.
     """
-    if reference is not None and reference not in scores:
-        raise InputError(f"expected the reference among {', '.join(scores)}, found {reference!r}")
     rows = {}
-    for name, system in scores.items():
-        spread = bootstrap_mean(system.column(), seed=seed)
+    for name, one in systems.items():
         row = {
-            "J": system.global_["J-Mean"],
-            "F": system.global_["F-Mean"],
-            "J&F": spread.mean,
-            "low": spread.low,
-            "high": spread.high,
+            "J": one.scores.global_["J-Mean"],
+            "F": one.scores.global_["F-Mean"],
+            "J&F": one.mean.mean,
+            "low": one.mean.low,
+            "high": one.mean.high,
         }
-        if reference is not None and name != reference:
-            gap = paired_difference(scores[reference].by_object(), system.by_object(), seed=seed)
-            row |= {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
+        if one.behind is not None:
+            row |= _behind(one.behind)
         rows[name] = row
     table = 100 * pd.DataFrame.from_dict(rows, orient="index")
     return table.sort_values("J&F", ascending=False).rename(index=dict(labels or {}))
@@ -111,48 +97,18 @@ def seeds_table(
         if name != reference:
             gap = paired_difference(_over_seeds(trained, reference), _over_seeds(trained, name), seed=seed)
             gaps = [one[reference].global_["J&F-Mean"] - m for one, m in zip(trained, means, strict=True)]
-            row |= {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
+            row |= _behind(gap)
             row["behind sd"] = float(np.std(gaps, ddof=1))
         rows[name] = row
     table = 100 * pd.DataFrame.from_dict(rows, orient="index")
     return table.sort_values("mean", ascending=False).rename(index=dict(labels or {}))
 
 
-def to_html(table: pd.DataFrame, note: str = "", caption: str = "", digits: int = 1) -> str:
-    """HTML ``figure`` with the table, a caption above and the note below; everything escaped."""
-    flat = _flat(table)
-    head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in ["", *flat.columns])
-    body = "".join(
-        f"<tr><th scope='row'>{html.escape(str(name))}</th>"
-        + "".join(f"<td>{html.escape(_cell(value, digits))}</td>" for value in row)
-        + "</tr>"
-        for name, row in _rows(flat)
-    )
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    below = f"<figcaption>{html.escape(note)}</figcaption>" if note else ""
-    return (
-        f"<figure><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</figure>"
-    )
+def _behind(gap: Interval) -> dict[str, float]:
+    return {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
 
 
 def _over_seeds(trained: Sequence[Mapping[str, VOSScores]], rule: str) -> dict[str, float]:
     """J&F of each object by a rule, mean over the trainings."""
     values = [one[rule].by_object() for one in trained]
     return {name: float(np.mean([one[name] for one in values])) for name in values[0]}
-
-
-def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    names = [": ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in table.columns]
-    return table.set_axis(names, axis=1)
-
-
-def _rows(table: pd.DataFrame) -> list[tuple[object, list[object]]]:
-    return [(name, list(row)) for name, row in zip(table.index, table.to_numpy(object), strict=True)]
-
-
-def _cell(value: object, digits: int) -> str:
-    if not isinstance(value, (int, float)):
-        return "–" if value is None else str(value)
-    if value != value:
-        return "–"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

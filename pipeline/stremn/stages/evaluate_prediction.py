@@ -193,22 +193,28 @@ def table(stage: Stage[Parameters], scores: Scores) -> pd.DataFrame:
     return frame
 
 
-def figures(stage: Stage[Parameters], made: Predicted, scores: Scores) -> dict[str, Figure]:
-    """Each metric per predicted frame, and some predictions beside the truth."""
+def curves(stage: Stage[Parameters], scores: Scores) -> Figure:
+    """Each metric of the first convention per predicted frame."""
     p = stage.parameters
     by = scores[p.conventions[0]]
-    curves = {
+    by_metric = {
         metric.upper(): {label(name): np.asarray(one.per_frame[metric]) for name, one in by.items()}
         for metric, value in by[p.reference].mean.items()
         if value is not None
     }
-    drawn = {"per_frame": curves_figure(curves, observed=p.observed)}
+    figure = curves_figure(by_metric, observed=p.observed)
+    stage.figure("per_frame", figure)
+    return figure
+
+
+def windows(stage: Stage[Parameters], made: Predicted) -> list[Figure]:
+    """Some windows, spread over the test set: what was observed, the truth and every prediction."""
+    p, drawn = stage.parameters, []
     for row in np.linspace(0, len(made.frames) - 1, p.show).round().astype(int):
         shown = {label(name): to_pixels(predicted[row]) for name, predicted in made.systems.items()}
         true = to_pixels(made.frames[row])
-        drawn[f"window_{row:03d}"] = prediction_strip(true[: p.observed], true[p.observed :], shown)
-    for name, figure in drawn.items():
-        stage.figure(name, figure)
+        drawn.append(prediction_strip(true[: p.observed], true[p.observed :], shown))
+        stage.figure(f"window_{row:03d}", drawn[-1])
     return drawn
 
 

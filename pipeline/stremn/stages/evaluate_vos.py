@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from stremn.data import prepared
 from stremn.errors import InputError
 from stremn.evaluation.baselines import keep_first_mask
-from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
-from stremn.evaluation.vos import VOSScores, score_folder
+from stremn.evaluation.runs import ANY, Compared, Run, compare, find, save_runs, select
+from stremn.evaluation.vos import score_folder
 from stremn.figures.vos_figures import (
     capacity_figure,
     difference_figure,
@@ -21,14 +21,13 @@ from stremn.figures.vos_figures import (
 )
 from stremn.inference.folder import write_masks
 from stremn.memory import POLICIES
-from stremn.report.papers import SLOTS
+from stremn.report.papers import TABLES
+from stremn.report.report_tables import BASELINE, FEATURES, LABELS
 from stremn.report.tables import seeds_table, systems_table
 from stremn.settings import Settings
 from stremn.stages import evaluation_pictures as pictures
 from stremn.stages.base import Stage
-from stremn.stages.runs import PREDICTIONS, Run, segment_runs
-
-BASELINE = "first_mask"
+from stremn.stages.runs import PREDICTIONS, heading, segment_runs
 
 
 class Parameters(Settings):
@@ -69,7 +68,7 @@ class Parameters(Settings):
 
 
 def all_runs(p: Parameters) -> dict[str, Run]:
-    """The rules, the numbers of slots and the other runs, by name."""
+    """The rules, the numbers of slots, the other runs and the rules on other seeds, by name; titles and slots set."""
     rules = {
         rule: Run(network=p.network, policy=rule, title=POLICIES[rule].title, trace=POLICIES[rule].fixed)
         for rule in p.rules
@@ -79,12 +78,10 @@ def all_runs(p: Parameters) -> dict[str, Run]:
         for k in p.learned_slots
         if k != p.slots
     }
-    return {**rules, **slots, **p.runs, **_other_seeds(p)}
-
-
-def title(p: Parameters, name: str) -> str:
-    """What a system is called in tables and figures."""
-    return "Keep the first mask" if name == BASELINE else all_runs(p)[name].heading()
+    return {
+        name: run.model_copy(update={"slots": run.slots or p.slots, "title": heading(run)})
+        for name, run in {**rules, **slots, **p.runs, **_other_seeds(p)}.items()
+    }
 
 
 def segment(stage: Stage[Parameters]) -> list[str]:
@@ -110,14 +107,16 @@ def segment(stage: Stage[Parameters]) -> list[str]:
         write_masks(
             stage.out / PREDICTIONS / BASELINE / name, keep_first_mask(clips[i].masks), clips.frame_names(i)
         )
-    titles = {name: title(p, name) for name in [*runs, BASELINE]}
+    runs[BASELINE] = Run(network="", policy=BASELINE, slots=0, title=LABELS[BASELINE])
+    save_runs(runs, stage.out / "runs.json")
+    titles = {name: run.title for name, run in runs.items()}
     about = {**p.model_dump(mode="json"), "seconds_per_frame": seconds, "titles": titles}
     (stage.out / "settings.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    return list(titles)
+    return list(runs)
 
 
-def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
-    """J and F of every system, from the saved masks alone."""
+def score(stage: Stage[Parameters], names: list[str]) -> dict[str, Compared]:
+    """J and F of every system, from the saved masks alone, and every interval, each computed here only."""
     p = stage.parameters
     clips = prepared.clips(stage.inputs("data") / "vos" / p.split)
     if (truth := clips.annotations) is None:
@@ -127,105 +126,112 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, VOSScores]:
     scores = {
         name: score_folder(stage.out / PREDICTIONS / name, truth, p.protocol, clips.names) for name in names
     }
-    form = {name: s.to_dict(per_frame=True) for name, s in scores.items()}
+    compared = compare(scores, "learned", p.seed)
+    form = {name: one.to_dict() for name, one in compared.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
-    stage.metrics(_metrics(stage, scores))
-    return scores
+    stage.metrics(_metrics(compared))
+    return compared
 
 
-def tables(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFrame:
+def tables(stage: Stage[Parameters], compared: dict[str, Compared]) -> pd.DataFrame:
     """All systems, best first, with intervals and their distance to the learned rule."""
     p = stage.parameters
-    labels = {name: title(p, name) for name in scores}
-    table = systems_table(_one_seed(p, scores), labels, reference="learned", seed=p.seed)
+    table = systems_table(_one_seed(p, compared), _titles(p))
     stage.table("systems", table)
     return table
 
 
-def seeds(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> pd.DataFrame | None:
+def seeds(stage: Stage[Parameters], compared: dict[str, Compared]) -> pd.DataFrame | None:
     """The rules over several seeds of the training, rounded to be shown; None where the profile has one seed."""
     p = stage.parameters
     if not p.seeds:
         return None
+    runs = all_runs(p)
     trained = [
-        {rule: scores[before + rule] for rule in p.rules} for before in ("", *(f"{n}:" for n in p.seeds))
+        {rule: compared[select(runs, network=n, policy=rule, slots=p.slots)[0]].scores for rule in p.rules}
+        for n in (p.network, *p.seeds)
     ]
-    table = seeds_table(trained, {rule: title(p, rule) for rule in p.rules}, reference="learned", seed=p.seed)
+    table = seeds_table(trained, _titles(p), reference="learned", seed=p.seed)
     stage.table("seeds", table)
     return table.round(1)
 
 
-def figures(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, Figure]:
-    """Rules, slots, differences, capacity, J over time and sorted, and a clip: its masks, where it is read."""
-    p = stage.parameters
-    scores = _one_seed(p, scores)
-    label = {name: title(p, name) for name in scores}
-    mean = {name: bootstrap_mean(s.column(), seed=p.seed) for name, s in scores.items()}
-    rules = [name for name in (*p.rules, BASELINE) if name in mean]
-    slots = {k: mean["learned" if k == p.slots else f"learned@{k}"] for k in p.learned_slots}
-    learned = scores["learned"].by_object()
-    gaps = {
-        label[n]: paired_difference(learned, s.by_object(), seed=p.seed)
-        for n, s in scores.items()
-        if n not in ("learned", BASELINE)
-    }
-    chosen = [n for n in ("learned", "first_and_previous", "every_n", BASELINE) if n in scores]
-    per_frame = {n: scores[n].per_frame.values() for n in chosen}
-    shown = [n for n in ("learned", "first_and_previous", BASELINE) if n in scores]
-    clip, object_id = pictures.median_object(scores["learned"])
+def figures(stage: Stage[Parameters], compared: dict[str, Compared]) -> dict[str, Figure]:
+    """Rules, differences, slots, capacity, J over time and sorted, and a clip: its masks, where it is read."""
+    p, runs, label = stage.parameters, all_runs(stage.parameters), _titles(stage.parameters)
+    shown = _one_seed(p, compared)
+    rules = [name for name in (*p.rules, BASELINE) if name in shown]
+    slots = {k: find(runs, network=p.network, policy="learned", slots=k) for k in p.learned_slots}
+    gaps = {label[n]: one.behind for n, one in shown.items() if one.behind is not None and n != BASELINE}
+    chosen = [n for n in ("learned", "first_and_previous", "every_n", BASELINE) if n in shown]
+    per_frame = {label[n]: list(shown[n].scores.per_frame.values()) for n in chosen}
+    paper = TABLES["stremn-2"]
+    clip, object_id = pictures.median_object(shown["learned"].scores)
     drawn = {
         "rules": rules_figure(
-            {label[n]: mean[n] for n in rules},
+            {label[n]: shown[n].mean for n in rules},
             highlight=label["learned"],
-            baselines=[label[n] for n in ("every_n", BASELINE) if n in label],
+            baselines=[label[n] for n in ("every_n", BASELINE)],
         ),
         "differences": difference_figure(gaps, reference="learned"),
         "slots": slots_figure(
-            slots, paper={int(k): (SLOTS.value(k, "J&F") or 0.0) / 100 for k in SLOTS.rows}
+            {k: shown[name].mean for k, name in slots.items() if name is not None},
+            paper={int(k): (paper.value(k, "J&F") or 0.0) / 100 for k in paper.rows},
         ),
-        "over_time": time_figure(
-            {label[n]: [(o.frames, o.j) for o in c] for n, c in per_frame.items()}, smooth=5
-        ),
+        "over_time": time_figure({n: [(o.frames, o.j) for o in c] for n, c in per_frame.items()}, smooth=5),
         "distribution": distribution_figure(
-            {label[n]: np.concatenate([o.j for o in c]) for n, c in per_frame.items()}
+            {n: np.concatenate([o.j for o in c]) for n, c in per_frame.items()}
         ),
-        "strip": pictures.strip(stage, clip, {n: label[n] for n in shown}),
+        "strip": pictures.strip(stage, clip, {n: label[n] for n in chosen if n != "every_n"}),
+        "read": pictures.read(stage, runs["learned"], clip, object_id),
+        "capacity": _capacity(p, shown),
     }
-    read = pictures.read(stage, all_runs(p)["learned"], clip, object_id)
-    if read is not None:
-        drawn["read"] = read
-    on = "stcn:" if any(n.startswith("stcn:lfu@") for n in mean) else ""
-    capacities = {int(n.partition("@")[2]): mean[n] for n in mean if n.startswith(f"{on}lfu@")}
-    if capacities:
-        lines = {
-            label[on + n]: mean[on + n].mean for n in ("every_n", "first_and_previous") if on + n in mean
-        }
-        drawn["capacity"] = capacity_figure(capacities, lines)
-    for name, figure in drawn.items():
+    found = {name: figure for name, figure in drawn.items() if figure is not None}
+    for name, figure in found.items():
         stage.figure(name, figure)
-    return drawn
+    return found
 
 
-def _one_seed(p: Parameters, scores: dict[str, VOSScores]) -> dict[str, VOSScores]:
+def _capacity(p: Parameters, compared: dict[str, Compared]) -> Figure | None:
+    """AMM Fig. 6 on STCN where the profile has it, else on the main network; None without runs of the rule lfu."""
+    runs = all_runs(p)
+    for network in (FEATURES, p.network):
+        sizes = select(runs, network=network, policy="lfu", slots=ANY, options=ANY)
+        if sizes:
+            lines = [
+                find(runs, network=network, policy=n, slots=ANY) for n in ("every_n", "first_and_previous")
+            ]
+            return capacity_figure(
+                {runs[name].slots or 0: compared[name].mean for name in sizes},
+                {_titles(p)[name]: compared[name].mean.mean for name in lines if name is not None},
+            )
+    return None
+
+
+def _titles(p: Parameters) -> dict[str, str]:
+    """What each run and the baseline is called in tables and figures."""
+    return {**{name: str(run.title) for name, run in all_runs(p).items()}, BASELINE: LABELS[BASELINE]}
+
+
+def _one_seed(p: Parameters, compared: dict[str, Compared]) -> dict[str, Compared]:
     """Without the rules on networks of other seeds, which have a table of their own."""
     others = _other_seeds(p)
-    return {name: one for name, one in scores.items() if name not in others}
+    return {name: one for name, one in compared.items() if name not in others}
 
 
 def _other_seeds(p: Parameters) -> dict[str, Run]:
     return {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in p.rules}
 
 
-def _metrics(stage: Stage[Parameters], scores: dict[str, VOSScores]) -> dict[str, float]:
+def _metrics(compared: dict[str, Compared]) -> dict[str, float]:
     out: dict[str, float] = {}
-    for name, system in scores.items():
-        interval = bootstrap_mean(system.column(), seed=stage.parameters.seed)
+    for name, one in compared.items():
         key = name.replace("@", "_slots_")
         out |= {
-            f"{key}.J&F": interval.mean,
-            f"{key}.J&F_low": interval.low,
-            f"{key}.J&F_high": interval.high,
-            f"{key}.J": system.global_["J-Mean"],
-            f"{key}.F": system.global_["F-Mean"],
+            f"{key}.J&F": one.mean.mean,
+            f"{key}.J&F_low": one.mean.low,
+            f"{key}.J&F_high": one.mean.high,
+            f"{key}.J": one.scores.global_["J-Mean"],
+            f"{key}.F": one.scores.global_["F-Mean"],
         }
     return out

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from stremn import paths
 from stremn.data import prepared
 from stremn.data.clips import VOID, Clip, read_mask
+from stremn.evaluation.runs import Run
 from stremn.evaluation.vos import VOSScores
 from stremn.figures.read_figures import read_figure
 from stremn.figures.vos_figures import segmentation_strip
 from stremn.inference.read_maps import read_maps
 from stremn.models.checkpoints import load_model
 from stremn.stages.base import Stage
-from stremn.stages.runs import PREDICTIONS, Run
+from stremn.stages.runs import PREDICTIONS
 from stremn.tasks.rules import rule_for
 
 COLUMNS = 8  # frames of a strip

@@ -12,19 +12,22 @@ from stremn.data.annotated import Clips
 from stremn.errors import InputError
 from stremn.evaluation import traces as counting
 from stremn.evaluation.distinctness import kept_distinctness, thumbnails
+from stremn.evaluation.runs import find, load_runs
 from stremn.figures import memory_figures as figures
 from stremn.figures.memory_strips import around_strip, kept_strip
 from stremn.memory import POLICIES, Trace
 from stremn.settings import Settings
 from stremn.stages.base import Stage
 
-Traces = dict[str, dict[str, Trace]]
+Traces = dict[tuple[str, int], dict[str, Trace]]
+"""(rule, number of slots) → clip → trace."""
 
 
 class Parameters(Settings):
     """Settings of the stage.
 
     Attributes:
+        network: on which the evaluation compared the rules.
         slots: K of the rules in the evaluation, and of the strips.
         learned_slots: numbers of slots of the learned rule (STReMN Fig. 5), K among them.
         rules: rules whose kept templates are compared with the learned one's.
@@ -32,6 +35,7 @@ class Parameters(Settings):
         show: clips whose strips are drawn.
     """
 
+    network: str = "stremn"
     slots: int = 6
     learned_slots: list[int] = [4, 5, 6, 7]
     rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot"]
@@ -41,40 +45,39 @@ class Parameters(Settings):
 
 def load(stage: Stage[Parameters]) -> Traces:
     """The traces that the evaluation left: for each run one of every clip. They are copied to this stage."""
-    p, folder = stage.parameters, stage.inputs("evaluate_vos") / "traces"
-    wanted = [*p.rules, *(_run(p, k) for k in p.learned_slots)]
-    missing = [name for name in wanted if not (folder / name).is_dir()]
-    if missing:
-        raise InputError(
-            f"expected traces of {', '.join(missing)} in {folder}, found none; evaluate these runs"
-        )
-    for name in dict.fromkeys(wanted):
-        shutil.copytree(folder / name, stage.out / "traces" / name, dirs_exist_ok=True)
-    for path in sorted((folder / "learned").glob("*.json")):
-        stage.logger.artifact(path, "traces/learned")
-    return {
-        name: {path.stem: Trace.load(path) for path in sorted((folder / name).glob("*.json"))}
-        for name in wanted
-    }
-
-
-def _run(p: Parameters, slots: int) -> str:
-    """Name of the learned rule's run with a number of slots."""
-    return "learned" if slots == p.slots else f"learned@{slots}"
+    p, folder = stage.parameters, stage.inputs("evaluate_vos")
+    runs = load_runs(folder / "runs.json")
+    wanted = [(rule, p.slots) for rule in p.rules] + [("learned", k) for k in (p.slots, *p.learned_slots)]
+    found: Traces = {}
+    for policy, slots in dict.fromkeys(wanted):
+        name = find(runs, network=p.network, policy=policy, slots=slots)
+        if name is None or not (folder / "traces" / name).is_dir():
+            raise InputError(
+                f"expected a run of {p.network} with the rule {policy}, {slots} slots and traces in {folder}, found "
+                "none; evaluate it"
+            )
+        shutil.copytree(folder / "traces" / name, stage.out / "traces" / name)
+        paths = sorted((folder / "traces" / name).glob("*.json"))
+        found[policy, slots] = {path.stem: Trace.load(path) for path in paths}
+        if (policy, slots) == ("learned", p.slots):
+            for path in paths:
+                stage.logger.artifact(path, f"traces/{name}")
+    return found
 
 
 def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
     """The numbers behind the figures, written to ``memory.json`` and summarised in the metrics."""
     p = stage.parameters
-    learned = _plain(found["learned"])
-    shares = {str(k): counting.distance_share(_plain(found[_run(p, k)])).tolist() for k in p.learned_slots}
+    own = found["learned", p.slots]
+    learned = _plain(own)
+    shares = {str(k): counting.distance_share(_plain(found["learned", k])).tolist() for k in p.learned_slots}
     summary = {
         "distance_share": shares,
         "evictions_by_slot": counting.evictions_by_slot(learned).tolist(),
         "evictions_by_age": counting.evictions_by_age(learned).tolist(),
         "read_mass_by_role": counting.mass_by_role(learned),
         "distinctness": {rule: values.tolist() for rule, values in distinctness(stage, found).items()},
-        "kept_at_end": {clip: counting.kept_at_end(t.to_dict()) for clip, t in found["learned"].items()},
+        "kept_at_end": {clip: counting.kept_at_end(t.to_dict()) for clip, t in own.items()},
     }
     (stage.out / "memory.json").write_text(json.dumps(summary), encoding="utf-8")
     metrics = {f"distinctness.{r}": float(np.nanmean(v)) for r, v in summary["distinctness"].items()}
@@ -88,10 +91,10 @@ def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
 def distinctness(stage: Stage[Parameters], found: Traces) -> dict[str, np.ndarray]:
     """How different the templates are that each rule keeps at the end of every clip."""
     clips = _clips(stage)
-    names = clips.names
+    names, slots = clips.names, stage.parameters.slots
     descriptors = [thumbnails(clips[i].frames) for i in range(len(clips))]
     kept = {
-        rule: [counting.kept_at_end(found[rule][name].to_dict()) for name in names]
+        rule: [counting.kept_at_end(found[rule, slots][name].to_dict()) for name in names]
         for rule in stage.parameters.rules
     }
     return kept_distinctness(kept, descriptors)
@@ -103,30 +106,32 @@ def draw_statistics(stage: Stage[Parameters], found: Traces, summary: dict[str, 
     varied = {POLICIES[rule].title: np.array(v) for rule, v in summary["distinctness"].items()}
     drawn = {
         "distance": figures.distance_figure(shares, title="How far back the learned memory reaches"),
-        "evictions": figures.eviction_figure(_plain(found["learned"])),
+        "evictions": figures.eviction_figure(_plain(found["learned", stage.parameters.slots])),
         "distinctness": figures.distinctness_figure(varied, highlight=POLICIES["learned"].title),
     }
-    return _kept(stage, drawn)
+    _save(stage, drawn)
+    return drawn
 
 
 def draw_clips(stage: Stage[Parameters], found: Traces) -> dict[str, Figure]:
-    """Fig. 6 of the paper for some clips: what was kept, for how long, and how it was read."""
-    clips = _clips(stage)
-    drawn: dict[str, Figure] = {}
-    for index in range(min(stage.parameters.show, len(clips))):
+    """Fig. 6 of the paper for some clips: what was kept, for how long, how it was read; returns the first clip's."""
+    clips, p = _clips(stage), stage.parameters
+    first: dict[str, Figure] = {}
+    for index in range(min(p.show, len(clips))):
         name, clip = clips.names[index], clips[index]
-        trace = found["learned"][name].to_dict()
+        trace = found["learned", p.slots][name].to_dict()
         kept = counting.kept_at_end(trace)
-        drawn |= {
-            f"{name}_kept": kept_strip(
-                clip.frames, clip.masks, kept, title=f"Frames kept at the end of {name}"
-            ),
-            f"{name}_around": around_strip(clip.frames, clip.masks, kept, title=f"Kept frames within {name}"),
-            f"{name}_lives": figures.lifetime_figure(trace),
-            f"{name}_scores": figures.score_figure(trace),
-            f"{name}_read_mass": figures.read_mass_figure(trace),
+        title = f"Frames kept at the end of {name}"
+        drawn = {
+            "kept": kept_strip(clip.frames, clip.masks, kept, title=title),
+            "around": around_strip(clip.frames, clip.masks, kept, title=f"Kept frames within {name}"),
+            "lives": figures.lifetime_figure(trace),
+            "scores": figures.score_figure(trace),
+            "read_mass": figures.read_mass_figure(trace),
         }
-    return _kept(stage, drawn)
+        _save(stage, {f"{name}_{what}": figure for what, figure in drawn.items()})
+        first = first or drawn
+    return first
 
 
 def _plain(traces: dict[str, Trace]) -> list[dict[str, Any]]:
@@ -137,7 +142,6 @@ def _clips(stage: Stage[Parameters]) -> Clips:
     return prepared.clips(stage.inputs("data") / "vos" / stage.parameters.split)
 
 
-def _kept(stage: Stage[Parameters], drawn: dict[str, Figure]) -> dict[str, Figure]:
+def _save(stage: Stage[Parameters], drawn: dict[str, Figure]) -> None:
     for name, figure in drawn.items():
         stage.figure(name, figure)
-    return drawn

@@ -6,59 +6,32 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from tqdm import tqdm
 
 from stremn import paths
 from stremn.data import prepared
+from stremn.evaluation.runs import Run
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import multiscale_rollout
 from stremn.inference.postprocess import postprocess_folder
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
-from stremn.settings import Settings
 from stremn.tasks.rules import rule_for
 from stremn.tasks.vos import rollout
 
 PREDICTIONS, TRACES = "predictions", "traces"
 
 
-class Run(Settings):
-    """One way to segment the clips.
-
-    Attributes:
-        network: its name in the training stages.
-        trained: after which stage its weights are taken.
-        policy: entry of ``memory.POLICIES``; None: the network's own rule.
-        slots: K, or frames' worth of features; None: the stage's.
-        options: more settings of the rule, see ``memory.make_policy``.
-        scales, flip: several passes, see ``inference.multiscale``.
-        postprocess: name of another run; its masks without far parts, see ``inference.postprocess``.
-        trace: keep what happened in the memory.
-        title: what it is called in tables; None: the rule's title.
-    """
-
-    network: str = "stremn"
-    trained: Literal["finetune", "pretrain"] = "finetune"
-    policy: str | None = None
-    slots: int | None = None
-    options: dict[str, Any] = {}
-    scales: list[float] = [1.0]
-    flip: bool = False
-    postprocess: str | None = None
-    trace: bool = False
-    title: str | None = None
-
-    def heading(self) -> str:
-        """The title, or the rule's with its number of slots and the network where it is not STReMN."""
-        if self.title is not None:
-            return self.title
-        rule = POLICIES[self.policy].title if self.policy else "own rule"
-        unit = "frames" if self.policy and POLICIES[self.policy].unit == "feature" else "slots"
-        size = "" if self.slots is None else f", {self.slots} {unit}"
-        return f"{rule}{size}" + ("" if self.network == "stremn" else f" ({self.network})")
+def heading(run: Run) -> str:
+    """A run's title, or its rule's with the number of slots and the network where it is not STReMN."""
+    if run.title is not None:
+        return run.title
+    rule = POLICIES[run.policy].title if run.policy else "own rule"
+    unit = "frames" if run.policy and POLICIES[run.policy].unit == "feature" else "slots"
+    size = "" if run.slots is None else f", {run.slots} {unit}"
+    return f"{rule}{size}" + ("" if run.network == "stremn" else f" ({run.network})")
 
 
 def segment_runs(

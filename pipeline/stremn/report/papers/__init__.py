@@ -1,67 +1,49 @@
-"""Published numbers as data, each table with its source and with what it can be compared to.
+"""Published numbers, a CSV file for each table: where it is from, with what it can be compared, then its rows.
 
-Row keys are the names of our rules and systems where we have them, so that ``tables.beside`` can
-put a measured value into the same row. Scores of segmentation are percentages unless the table says
-otherwise; None: not reported.
+Row keys are the names of our rules and systems where we have them, so that ``tables.with_paper`` can put a measured
+value into the same row. Scores of segmentation are percentages unless the table says otherwise; empty: not reported.
 """
 
-from stremn.report.papers.amm import (
-    AMM_DAVIS16,
-    AMM_DAVIS17,
-    AMM_INDEX,
-    AMM_REGULARISED,
-    AMM_REGULARISED_YOUTUBE,
-    AMM_SPEED,
-    AMM_YOUTUBE,
-)
-from stremn.report.papers.stm import STM_RULES, STM_TRAINING
-from stremn.report.papers.stremn import (
-    DAVIS17,
-    FUSION,
-    PREDICTION,
-    RULES,
-    SEQUENCES,
-    SLOTS,
-    YOUTUBE_VOS,
-)
-from stremn.report.papers.table import PaperTable
+import csv
+from dataclasses import dataclass
+from pathlib import Path
 
-TABLES: dict[str, PaperTable] = {
-    "stremn-1": RULES,
-    "stremn-2": SLOTS,
-    "stremn-3": DAVIS17,
-    "stremn-4": YOUTUBE_VOS,
-    "stremn-5": PREDICTION,
-    "stremn-6": FUSION,
-    "stremn-earlier-11": SEQUENCES,
-    "stm-4": STM_TRAINING,
-    "stm-5": STM_RULES,
-    "amm-1-2016": AMM_DAVIS16,
-    "amm-1-2017": AMM_DAVIS17,
-    "amm-2": AMM_YOUTUBE,
-    "amm-3": AMM_SPEED,
-    "amm-4": AMM_INDEX,
-    "amm-5": AMM_REGULARISED,
-    "amm-6": AMM_REGULARISED_YOUTUBE,
-}
+Value = float | None
 
-__all__ = [
-    "AMM_DAVIS16",
-    "AMM_DAVIS17",
-    "AMM_INDEX",
-    "AMM_REGULARISED",
-    "AMM_REGULARISED_YOUTUBE",
-    "AMM_SPEED",
-    "AMM_YOUTUBE",
-    "DAVIS17",
-    "FUSION",
-    "PREDICTION",
-    "RULES",
-    "SEQUENCES",
-    "SLOTS",
-    "STM_RULES",
-    "STM_TRAINING",
-    "TABLES",
-    "YOUTUBE_VOS",
-    "PaperTable",
-]
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper.
+
+    Attributes:
+        title: what it shows.
+        source: citation with table number.
+        conditions: data, split and training behind the numbers.
+        columns: names of the values.
+        rows: key → (label as in the paper, values in the columns' order).
+    """
+
+    title: str
+    source: str
+    conditions: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[str, tuple[Value, ...]]]
+
+    def value(self, row: str, column: str) -> Value:
+        """One number."""
+        return self.rows[row][1][self.columns.index(column)]
+
+
+def read_table(path: Path) -> PaperTable:
+    """A file of this folder: lines ``# title: …``, ``# source: …``, ``# conditions: …``, then ``key,label,<columns>``."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    about = dict(line.removeprefix("# ").split(": ", 1) for line in lines if line.startswith("# "))
+    head, *rows = csv.reader(line for line in lines if not line.startswith("# "))
+    values = {
+        key: (label, tuple(float(value) if value else None for value in cells)) for key, label, *cells in rows
+    }
+    return PaperTable(**about, columns=tuple(head[2:]), rows=values)
+
+
+TABLES = {path.stem: read_table(path) for path in sorted(Path(__file__).parent.glob("*.csv"))}
+"""By file name: ``<paper>-<number of the table>``."""
