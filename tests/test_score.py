@@ -18,7 +18,7 @@ from stremn.cli import main
 from stremn.data.clips import read_stored_ids
 from stremn.errors import InputError
 from stremn.evaluation.names import read_names
-from stremn.evaluation.processes import each
+from stremn.evaluation.processes import parallel_map
 from stremn.evaluation.region import region_similarity
 
 COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -284,8 +284,8 @@ def test_several_processes_give_the_same(place: Path) -> None:
 
 def test_processes_end_with_the_first_error() -> None:
     with pytest.raises(InputError, match="expected at least one name"):
-        list(each(read_names, ["a", ",", "b"], 2))
-    assert dict(each(read_names, ["a", "b c"], 2)) == {"a": ["a"], "b c": ["b", "c"]}
+        list(parallel_map(read_names, ["a", ",", "b"], 2))
+    assert dict(parallel_map(read_names, ["a", "b c"], 2)) == {"a": ["a"], "b c": ["b", "c"]}
 
 
 def test_many_names_are_no_file() -> None:

@@ -1,6 +1,7 @@
 """The site: whole, linked, searchable, and nothing in it is loaded from a network."""
 
 import base64
+import inspect
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import stremn
 from stremn.cli import main
 from stremn.commands.site import INDEX, collect
 from stremn.commands.site_pages import NOT_RUN, STATE, WIDGET, local_links, notebook_page
@@ -23,7 +25,10 @@ from stremn.report.page import Report, Section, Table
 pytest.importorskip("sphinx", reason="Sphinx is not installed (the extra 'site')")
 pytest.importorskip("myst_nb", reason="MyST-NB is not installed (the extra 'site')")
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API"),
+    pytest.mark.filterwarnings("ignore:The mapping interface for autodoc"),
+]
 
 ROOT = Path(__file__).parents[1]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
@@ -60,6 +65,7 @@ WORDS = {
     "report": ["echidna"],
     "README": ["quokka"],
     "CONTRIBUTING": ["platypus"],
+    "api": ["open_stream"],
     "results/real/README": ["quoll"],
     "index": ["pretrain"],
 }
@@ -274,6 +280,17 @@ def test_the_report_is_a_page(built: Path) -> None:
     assert "A *small* report" in text and "J&amp;F of $5." in text and "&lt;b&gt;Table&lt;/b&gt;" in text
     assert re.search(r"<th class=.*echidna.*\n<td.*1.2", text) and "_images/1_cost.png" in text
     assert text.count("Rules (K = 6)") >= 2  # the heading and the contents
+
+
+def test_the_reference_shows_functions_with_their_arguments(built: Path) -> None:
+    text = text_of(built, "api")
+    start = text.index('id="stremn.open_stream"')
+    shown = re.sub(r"<[^>]+>", "", text[start : text.index("</dl>", start)])
+    signature = inspect.signature(stremn.open_stream)
+    assert "open_stream(" in shown and all(f"{name}:" in shown for name in signature.parameters)
+    for name in stremn.__all__:
+        assert f'id="stremn.{name}"' in text, name
+    assert 'id="stremn.ops.attention.space_time_read"' in text
 
 
 def test_pages_are_linked(built: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from stremn import paths
 from stremn.cli import main
 from stremn.data.clips import Clip, read_mask, write_clip
+from stremn.data.prepared import Source, write_source
 from stremn.errors import InputError
 from stremn.evaluation.bootstrap import bootstrap_mean
 from stremn.evaluation.runs import ANY, Run, compare, find, load_runs, save_runs, select
@@ -83,6 +84,7 @@ def clips(tmp_path: Path) -> Path:
         masks = np.zeros((5, 32, 32), np.uint8)
         masks[:, 4:16, 6:20] = 1
         write_clip(tmp_path / "clips", Clip(name, frames, masks, 1))
+    write_source(tmp_path / "clips", Source(dataset="clips", split="clips"))
     return tmp_path / "clips"
 
 

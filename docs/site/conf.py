@@ -14,12 +14,18 @@ from sphinx.util import logging
 
 project = "STReMN, reproduced and made visible"
 html_title = "STReMN"
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_static"]
 
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
 highlight_language = "text"
+
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 90
+add_module_names = False
 
 nb_execution_mode = "off"  # the walkthroughs were run when they were collected
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}

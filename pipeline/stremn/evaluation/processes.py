@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 Caught = list[tuple[str, type[Warning]]]
 
 
-def each(
+def parallel_map(
     work: Callable[[str], Result], names: Sequence[str], workers: int = 1
 ) -> Iterator[tuple[str, Result]]:
     """(name, work(name)) in the order in which they are done; in this process when ``workers`` is 1.

@@ -16,8 +16,13 @@ TraceLike: TypeAlias = Mapping[str, Any] | Sequence[Step]
 
 
 class Life(NamedTuple):
-    """A template's stay in the memory: written after frame ``frame``, replaced by frame ``end`` (None: "
-    "kept)."""
+    """A template's stay in the memory.
+
+    Attributes:
+        frame: after which it was written.
+        slot: where.
+        end: the frame that replaced it; None: it was kept.
+    """
 
     frame: int
     slot: int

@@ -14,7 +14,7 @@ import numpy as np
 
 from stremn.errors import InputError
 from stremn.evaluation.folders import check_complete, score_sequence_folder, sequence_names
-from stremn.evaluation.processes import each
+from stremn.evaluation.processes import parallel_map
 from stremn.evaluation.protocols import get_protocol
 from stremn.evaluation.sequences import ObjectScores, score_sequence
 from stremn.evaluation.statistics import average
@@ -126,7 +126,7 @@ def score_folder(
     check_complete(predictions, annotations, wanted, rule)
     work = partial(score_sequence_folder, predictions, annotations, rule=rule)
     scored: dict[str, Mapping[int, ObjectScores]] = {}
-    for name, scores in each(work, wanted, workers):
+    for name, scores in parallel_map(work, wanted, workers):
         scored[name] = scores
         if progress is not None:
             progress(len(scored), len(wanted), name)

@@ -47,8 +47,7 @@ def around_strip(
     columns: int = 14,
     title: str = "Kept frames within their clip",
 ) -> Figure:
-    """The clip in evenly spread frames, those of the memory framed: what happened around a memory (Fig. "
-    "6)."""
+    """The clip in evenly spread frames, those of the memory framed: what happened around it (Fig. 6)."""
     every = max(1, len(frames) // max(1, 2 * columns - len(kept)))
     chosen = sorted(set(range(0, len(frames), every)) | set(kept))
     rows = -(-len(chosen) // columns)

@@ -133,8 +133,14 @@ def time_figure(
     smooth: int = 1,
     title: str | None = None,
 ) -> Figure:
-    """Mean score of all objects over the frames of their clips. systems: label → "
-    ":func:`mean_over_time`'s curves."""
+    """Mean score of all objects over the frames of their clips.
+
+    Args:
+        systems: label → the curves of :func:`mean_over_time`.
+        measure: its name.
+        smooth: frames of the running mean.
+        title: of the figure.
+    """
     figure = new_figure(
         title or f"{measure} over time",
         "Mean over all objects scored at that frame"

@@ -67,8 +67,8 @@ def _mask(valid_BOM: Tensor | None, bias: Tensor | None) -> Tensor | None:
 def augmented(query_BNC: Tensor, keys_BGMC: Tensor, affinity: Affinity) -> tuple[Tensor, Tensor]:
     """Query and keys whose plain inner product is the affinity, up to a constant of the query.
 
-    −|k − q|² = 2 k·q − |k|² − |q|², and |q|² is the same for all memory positions: one more
-    channel, 1 for the query and −|k|² for the key, turns the distance into an inner product.
+    ``−|k − q|² = 2 k·q − |k|² − |q|²``, and ``|q|²`` is the same for all memory positions: one more
+    channel, 1 for the query and ``−|k|²`` for the key, turns the distance into an inner product.
     """
     scale = 1.0 / math.sqrt(query_BNC.shape[-1])
     if affinity == "dot":
