@@ -50,7 +50,11 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
         Section(
             f"Segmentation: update rules and slots (K = {results.slots})", RULES_TEXT, tables(RULES_AND_SLOTS)
         ),
-        Section("Segmentation: systems, fusion, training", "J&F in percent, as above.", tables(SYSTEMS_AND_TRAINING)),
+        Section(
+            "Segmentation: systems, fusion, training",
+            "J&F in percent, as above.",
+            tables(SYSTEMS_AND_TRAINING),
+        ),
         Section("Segmentation: rules of STM and AMM", AMM_TEXT, tables(STM_AND_AMM)),
         Section("Segmentation: everything that ran", RUNS_TEXT, _runs(stage)),
         Section("Segmentation: figures", FIGURES_TEXT, pictures=_pictures(stage.inputs("evaluate_vos"))),
