@@ -1,4 +1,4 @@
-"""Parameters, and milliseconds on one thread, of each backbone; about two minutes.
+"""Parameters, and milliseconds of one thread's own time, of each backbone; about two minutes.
 
     python benchmarks/backbones.py [--sides 240 480] [--repeats 3]
 
@@ -18,9 +18,9 @@ def milliseconds(backbone: torch.nn.Module, side: int, repeats: int) -> float:
     frame = torch.rand(1, 3, side, round(side * 854 / 480 / 16) * 16)
     best = float("inf")
     for _ in range(repeats + 1):  # the first one warms up
-        start = time.perf_counter()
+        start = time.process_time()
         backbone(frame)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return 1000 * best
 
 

@@ -233,9 +233,10 @@ def test_settings_of_a_network_that_is_not_there(paused: Path) -> None:
 
 def test_what_could_not_be_computed_is_null(tmp_path: Path) -> None:
     stage = _stage(tmp_path, Outer())
-    stage.metrics({"a.lpips": None, "a.psnr": 20.0, "b": math.nan}, {"a.lpips": "no weights"})
+    values = {"a.lpips": None, "a.psnr": 20.0, "b": math.nan}
+    stage.metrics(values, {"a.lpips": "no weights"}, {"weights": "none"})
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert found == {"a": {"lpips": None, "psnr": 20.0}, "b": None}
+    assert found == {"a": {"lpips": None, "psnr": 20.0}, "b": None, "weights": "none"}
 
 
 def test_a_missing_input_names_the_stage_to_run(tmp_path: Path) -> None:

@@ -348,6 +348,7 @@ def walkers(root: Path) -> None:
             for t in range(12):
                 frames[t, :, (t + person) % 16] = 200
             np.save(folder / f"person{person:02d}_walking_d1.npy", frames)
+    (paths.output(root, "tiny", "data") / "manifest.json").write_text("{}", encoding="utf-8")
 
 
 def stage_of(root: Path, name: str, parameters) -> Stage:  # type: ignore[no-untyped-def]
@@ -380,6 +381,7 @@ def test_the_stages_train_and_compare_every_system_by_name(tmp_path: Path) -> No
     table = evaluate_prediction.comparison(stage, result, scores)
     assert list(table.index) == ["STReMN", "ConvLSTM", "PredRNN", "STReMN, blind", "Copy the last frame"]
     metrics = json.loads((stage.out / "metrics.json").read_text())
+    assert "alexnet" in metrics["lpips_weights"]  # where they come from, or why there are none
     assert metrics["predrnn"]["parameters"] == numbers["predrnn"]["parameters"]
     assert metrics["convlstm"]["milliseconds"] > 0 and "milliseconds" not in metrics["copy"]
     ahead = metrics["copy"]["psnr_ahead_of_stremn"]
