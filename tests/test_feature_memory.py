@@ -147,7 +147,7 @@ def test_capacity_and_bytes_stay_over_200_frames(rule: str) -> None:
             assert memory.read(query(t)).isfinite().all()
         memory.write(template(t))
         assert memory.state.frame_index.shape[2] <= 3 * N and memory.slots <= 3
-        sizes.append(memory.bytes())
+        sizes.append(memory.state.bytes())
     assert memory.slots == 3 and set(sizes[9:]) == {sizes[-1]}
     newest = memory.state.frame_index == 198
     assert int(newest.sum()) == N and sorted(memory.state.position[newest].tolist()) == list(range(N))  # type: ignore[union-attr]

@@ -18,7 +18,7 @@ from stremn.models.checkpoints import load_model, save_model
 from stremn.models.fusion import FusionCell, align
 from stremn.models.registry import build_model
 from stremn.models.stremn import STReMN
-from stremn.tasks.vos import Rollout, memorise, rollout, segmentation_loss
+from stremn.tasks.vos import Rollout, rollout, segmentation_loss
 
 H, W, CK, CV, CU = 2, 3, 3, 4, 5
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
@@ -352,7 +352,7 @@ def test_scores_may_be_read_from_frame_and_mask() -> None:
             weights += 0.2 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(1))
         query, state = model.encode_query(images[:, 0]), MemoryState.empty()
         for t, masks in enumerate((box, other, other * 0.5, box)):
-            new = memorise(model, query, masks, t, there, there & (t == 0))
+            new = model.memorise(query, masks, t, there, there & (t == 0))
             state = write(state, new, policy, trace=trace)
         stored = model.encode_memory(query, other)[2]
     scores = trace.steps[-1].scores

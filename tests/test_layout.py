@@ -120,6 +120,14 @@ def test_imports_go_down(module: str) -> None:
     assert reached <= allowed, f"{module} reaches up or sideways to {sorted(reached - allowed)}"
 
 
+def test_no_module_imports_itself_through_others() -> None:
+    """Also inside functions; a package is what its ``__init__`` imports."""
+    left = {module: _imports_of(module) for module in MODULES}
+    while outside := [m for m in left if not left[m] & left.keys() or all(m not in o for o in left.values())]:
+        left = {m: others for m, others in left.items() if m not in outside}
+    assert not left, f"import circles among {sorted(left)}"
+
+
 def test_every_room_has_a_floor() -> None:
     above = {"__init__", "__main__", "cli", "commands", "run", ""}
     assert {m.split(".")[0] for m in MODULES} - set(FLOORS) <= above

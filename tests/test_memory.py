@@ -12,10 +12,8 @@ from stremn.memory import (
     MemoryState,
     Template,
     Trace,
-    load_state,
     make_policy,
     read,
-    save_state,
     write,
 )
 
@@ -300,19 +298,6 @@ def test_trace_file_round_trip_and_refusal(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]")
     with pytest.raises(InputError, match="stremn-trace"):
         Trace.load(tmp_path / "other.json")
-
-
-def test_state_file_round_trip_and_refusal(tmp_path: Path) -> None:
-    state = MemoryState.empty()
-    for t in range(4):
-        state = write(state, template(t), make_policy("oldest", slots=3))
-    save_state(tmp_path / "memory.safetensors", state)
-    loaded = load_state(tmp_path / "memory.safetensors")
-    assert loaded.size == (H, W)
-    assert all(torch.equal(a, loaded.tensors()[k]) for k, a in state.tensors().items())
-    (tmp_path / "bad").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="memory state"):
-        load_state(tmp_path / "bad")
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,9 @@ from stremn.data.folders import open_clip_folder
 from stremn.errors import InputError
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import SCALES, multiscale_rollout
-from stremn.inference.multiscale_stream import MultiScaleStream
 from stremn.inference.postprocess import FarParts, postprocess, postprocess_folder
-from stremn.inference.settings import MULTI_SCALE, StreamSettings
-from stremn.inference.stream import Stream
+from stremn.inference.settings import StreamSettings
+from stremn.inference.stream import Stream, resume_stream
 from stremn.memory import Trace, make_policy
 from stremn.models.checkpoints import save_model
 from stremn.models.registry import build_model
@@ -178,26 +177,46 @@ def test_one_scale_equals_the_rollout(rule: str, keys: str) -> None:
         generator=torch.Generator().manual_seed(1),
         trace=traces[1],
     )
-    torch.testing.assert_close(probabilities(several), probabilities(plain), atol=1e-6, rtol=0)
+    assert torch.equal(probabilities(several), probabilities(plain))
     assert torch.equal(several.state.frame_index, plain.state.frame_index)
     assert [s.held for s in traces[0].steps] == [s.held for s in traces[1].steps]
 
 
 @pytest.mark.parametrize("size", [None, 32, 64])
-def test_one_scale_equals_the_stream(size: int | None) -> None:
+@pytest.mark.parametrize("rule", ["learned", "random_drop", "lfu"])
+def test_a_saved_stream_of_several_scales_goes_on_bit_for_bit(
+    size: int | None, rule: str, tmp_path: Path
+) -> None:
     images, masks = clip()
-    policy = make_policy("learned", slots=3)
-    plain = Stream(network(), policy, {}, StreamSettings(size=size))
-    several = MultiScaleStream(network(), policy, {}, StreamSettings(size=size))
+    policy, meta = make_policy(rule, slots=3, every=2), {"system": "stremn", "fields": FIELDS}
+    settings = StreamSettings(size=size, scales=(1.0, 1.3), flip=True)
+    model = build_model("stremn", FIELDS)
+    whole, stopped = (Stream(model, policy, meta, settings) for _ in range(2))
     for t in range(7):
         given = {0: masks[0, 0], 3: torch.where(masks[0, 3] == 2, 9, 0), 5: masks[0, 5] % 2}.get(t)
         frame = (images[0, t].permute(1, 2, 0) * 255).byte().numpy()
-        a, b = (s.step(frame, None if given is None else given.numpy()) for s in (plain, several))
-        torch.testing.assert_close(b, a, atol=1e-6, rtol=0)
-        assert np.array_equal(plain.ids(a), several.ids(b))
-    assert several.object_ids == [1, 9] and several.memory.slots == 3
-    assert plain.trace is not None and several.trace is not None
-    assert [s.held for s in plain.trace.steps] == [s.held for s in several.trace.steps]
+        if t == 4:
+            stopped.save(tmp_path / "stream")
+            stopped = resume_stream(tmp_path / "stream")
+        a, b = (s.step(frame, None if given is None else given.numpy()) for s in (whole, stopped))
+        assert torch.equal(a, b)
+    assert stopped.object_ids == [1, 9] and whole.trace == stopped.trace
+    assert (stopped.settings.scales, stopped.settings.flip) == ((1.0, 1.3), True)
+    stopped.remove_object(9)
+    assert float(stopped.step(frame)[2].max()) == 0
+
+
+@pytest.mark.parametrize("size", [None, 32])
+def test_two_equal_scales_give_what_one_gives(size: int | None) -> None:
+    images, masks = clip()
+    policy = make_policy("oldest", slots=3)
+    plain, doubled = (
+        Stream(network(), policy, {}, StreamSettings(size=size, scales=s)) for s in ((1.0,), (1.0, 1.0))
+    )
+    for t in range(4):
+        frame = (images[0, t].permute(1, 2, 0) * 255).byte().numpy()
+        a, b = (s.step(frame, masks[0, 0].numpy() if t == 0 else None) for s in (plain, doubled))
+        torch.testing.assert_close(b, a, atol=1e-6, rtol=0)  # the mean of two equal passes
 
 
 def test_passes_are_averaged_as_probabilities_at_the_frames_own_size() -> None:
@@ -269,16 +288,11 @@ def test_every_system_runs_at_several_scales(system: str) -> None:
     torch.testing.assert_close(probabilities(alone), probabilities(plain), atol=1e-5, rtol=0)
 
 
-def test_multi_scale_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+def test_multi_scale_refuses_what_it_cannot_do() -> None:
     images, masks = clip(frames=2)
     for scales in ((), (0.0, 1.0), (1.0, float("nan"))):
         with pytest.raises(InputError, match="scales above 0"):
             multiscale_rollout(network(), images, masks, 2, make_policy("learned"), scales=scales)
-    with pytest.raises(InputError, match="one scale"):
-        MultiScaleStream(network(), make_policy("learned"), {}, StreamSettings(**MULTI_SCALE)).save(
-            tmp_path / "stream"
-        )
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_clips_at_several_scales_and_post_processed(tmp_path: Path) -> None:
@@ -313,7 +327,7 @@ def test_a_stream_is_opened_at_several_scales_by_name(tmp_path: Path) -> None:
     images, masks = clip(frames=3)
     several = stremn.open_stream(checkpoint=tmp_path / "weights", slots=3, scales=SCALES, flip=True)
     plain = stremn.open_stream(checkpoint=tmp_path / "weights", slots=3)
-    assert isinstance(several, MultiScaleStream) and not isinstance(plain, MultiScaleStream)
+    assert several.settings.scales == SCALES and several.settings.flip and not plain.settings.flip
     with torch.no_grad():
         expected = multiscale_rollout(network(), images, masks, 1, make_policy("learned", slots=3))
     for t in range(3):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stremn.ops.aggregation import aggregation_logits, soft_aggregate
+from stremn.ops.aggregation import aggregation_logits
 from stremn.ops.attention import space_time_read
 from stremn.ops.gumbel import gumbel_noise, straight_through
 from stremn.ops.similarity import normalised, template_similarity
@@ -118,12 +118,12 @@ def test_soft_aggregation_by_hand() -> None:
     p = torch.tensor([0.8, 0.5]).view(1, 2, 1, 1)
     background = 0.2 * 0.5
     odds = torch.tensor([background / (1 - background), 4.0, 1.0])
-    torch.testing.assert_close(soft_aggregate(p).flatten(), odds / odds.sum())
+    torch.testing.assert_close(aggregation_logits(p).softmax(1).flatten(), odds / odds.sum())
 
 
 def test_absent_object_takes_nothing_and_extremes_are_finite() -> None:
     p = torch.tensor([[0.7, 0.0], [1.0, 1.0], [0.0, 0.0]]).view(3, 2, 1, 1).requires_grad_()
-    aggregated = soft_aggregate(p)
+    aggregated = aggregation_logits(p).softmax(1)
     assert aggregated[0, 2].item() < 1e-6
     torch.testing.assert_close(aggregated.sum(1), torch.ones(3, 1, 1))
     aggregation_logits(p).sum().backward()

@@ -212,7 +212,6 @@ def test_bad_frames_masks_ids_and_names_are_one_line(
     ]
     assert "expected a system of stremn, stm, stcn, found 'nope'" in fails(without, capsys, place)
     assert "either VIDEO_OR_FOLDER or --camera" in message("--camera", "0")
-    assert "one scale" in message("--multi-scale", "--stop-after", "2")
     bare = ["segment", str(place / "in")]
     assert "--out" in fails(bare, capsys, place)
     assert "--mask" in fails([*bare, "--out", str(place / "out")], capsys, place)

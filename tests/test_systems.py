@@ -36,22 +36,22 @@ from stremn.stages import evaluate_vos, pretrain
 from stremn.stages.base import Stage
 from stremn.stages.pretrain import System
 from stremn.stages.runs import heading, segment_runs
-from stremn.tasks.rules import rule_for
+from stremn.tasks.rules import policy_for
 from stremn.training.loop import Plan
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": [8, 8, 8]}
 
 
 def test_a_network_brings_its_own_rule() -> None:
-    assert [rule_for(n).name for n in (STReMN, STM, STCN)] == ["learned", "every_n", "every_n"]
-    assert rule_for(STM).keep_latest and not rule_for(STCN).keep_latest
-    assert rule_for(STCN, "lfu", slots=3, every=2).slots == 3
+    assert [policy_for(n).name for n in (STReMN, STM, STCN)] == ["learned", "every_n", "every_n"]
+    assert policy_for(STM).keep_latest and not policy_for(STCN).keep_latest
+    assert policy_for(STCN, "lfu", slots=3, every=2).slots == 3
 
 
 @pytest.mark.parametrize("name", ["learned", "learned_features"])
 def test_rules_on_update_keys_need_update_keys(name: str) -> None:
     with pytest.raises(InputError, match=f"needs no update keys, found '{name}': STM has none"):
-        rule_for(STM, name)
+        policy_for(STM, name)
 
 
 def test_the_command_lists_everything(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]

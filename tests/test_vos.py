@@ -11,12 +11,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import stremn
+from stremn.data.clips import Clip, read_mask, write_clip
+from stremn.data.folders import open_clip_folder
 from stremn.errors import InputError
+from stremn.inference.folder import segment_folder
+from stremn.inference.settings import StreamSettings
+from stremn.inference.stream import Stream
 from stremn.memory import Trace, make_policy
 from stremn.models.backbones import BACKBONES, make_backbone
 from stremn.models.checkpoints import load_model, save_model
 from stremn.models.stremn import STReMN
-from stremn.tasks.vos import first_appearances, padding, rollout, segmentation_loss
+from stremn.tasks.sizes import padding
+from stremn.tasks.vos import first_appearances, rollout, segmentation_loss
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 
@@ -120,6 +126,21 @@ def test_stream_equals_the_rollout(checkpoint: Path) -> None:
     assert stream.trace is not None and len(stream.trace.steps) == 9
 
 
+def test_stream_equals_the_evaluation_at_a_smaller_size(tmp_path: Path) -> None:
+    images, masks = clip(height=60, width=76)
+    frames = (images[0] * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    write_clip(tmp_path / "clips", Clip("a", frames, masks[0].numpy().astype(np.uint8), 2), quality=100)
+    clips, policy = open_clip_folder(tmp_path, "clips"), make_policy("learned", slots=3)
+    segment_folder(network(), clips, policy, tmp_path / "out", side=34, progress=False)
+    stream, seen = Stream(network(), policy, {}, StreamSettings(size=34)), {0}
+    for t, (frame, mask) in enumerate(zip(clips[0].frames, clips[0].masks, strict=True)):
+        new = np.where(np.isin(mask, [*seen]), 0, mask)
+        seen |= set(np.unique(mask).tolist())
+        ids = stream.ids(stream.step(frame, new if new.any() else None))
+        assert np.array_equal(read_mask(tmp_path / "out" / "a" / f"{t:05d}.png"), ids)
+    assert seen == {0, 1, 2}
+
+
 @pytest.mark.parametrize("rule", ["learned", "random_select", "every_n"])
 def test_a_saved_stream_goes_on_bit_for_bit(checkpoint: Path, tmp_path: Path, rule: str) -> None:
     images, masks = clip()
@@ -148,8 +169,8 @@ def test_a_long_trace_is_not_in_the_header(checkpoint: Path, tmp_path: Path, tra
     assert stremn.resume_stream(path).trace == stream.trace
 
 
-def test_a_stream_with_its_trace_in_the_header_is_read(checkpoint: Path, tmp_path: Path) -> None:
-    """The form of earlier versions."""
+def test_a_stream_of_an_earlier_version_is_read(checkpoint: Path, tmp_path: Path) -> None:
+    """The trace in the header, one memory, nothing about scales and precision."""
     stream, path = stremn.open_stream(checkpoint=checkpoint, size=32), tmp_path / "stream"
     images, masks = clip()
     stream.step(as_frame(images[0, 0]), masks[0, 0].numpy())
@@ -157,8 +178,13 @@ def test_a_stream_with_its_trace_in_the_header_is_read(checkpoint: Path, tmp_pat
     with safe_open(path, "pt") as file:
         header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     about = json.loads(header["about"]) | {"trace": json.loads(tensors.pop("trace").numpy().tobytes())}
-    save_file(tensors, path, {**header, "about": json.dumps(about)})
-    assert stremn.resume_stream(path).trace == stream.trace
+    (about["memory_size"],) = about.pop("memory_sizes")
+    about = {k: v for k, v in about.items() if k not in ("scales", "flip", "precision")}
+    save_file(tensors, path, {"format": "stremn-stream 1", "about": json.dumps(about)})
+    older = stremn.resume_stream(path)
+    assert older.trace == stream.trace
+    frame = as_frame(images[0, 1])
+    assert torch.equal(older.step(frame), stream.step(frame))
 
 
 def test_stream_returns_frames_in_their_own_size(checkpoint: Path) -> None:

@@ -15,7 +15,7 @@ similarity             s_i (Eq. 1)     ``ops.similarity.template_similarity``
 Gumbel-softmax         a (Eqs. 2–3)    ``ops.gumbel.straight_through``
 memory update          Eq. 4           ``memory.write``; the rules are in ``memory.policies``
 space-time read        y_i (Eq. 5)     ``memory.read``, ``ops.attention.space_time_read``
-soft aggregation       STM Sec. 3.4    ``ops.aggregation.soft_aggregate``
+soft aggregation       STM Sec. 3.4    ``ops.aggregation.aggregation_logits``
 read mass              –               share of the attention that a slot receives
 =====================  ==============  ==========================================================
 """

@@ -1,27 +1,25 @@
-"""What if: runs that differ from another one from some frame on, and races of all rules."""
+"""What if: runs that differ from another one from some frame on."""
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from stremn.errors import InputError
 from stremn.explore import edits
+from stremn.explore.engine import Engine
 from stremn.explore.frozen import FrozenPolicy
 from stremn.explore.frozen import freeze as frozen_too
 from stremn.explore.runs import Run
-from stremn.inference.open import needs_update_keys
+from stremn.explore.viewer import MemoryViewer
 from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy, make_policy
-
-if TYPE_CHECKING:
-    from stremn.explore.session import Session
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.rules import usable_rules
 
 SLOTS = 6  # where no rule before had a fixed number
 
 
 def changed(
-    session: "Session",
+    viewer: MemoryViewer,
     run: Run,
     frame: int,
     *,
@@ -30,22 +28,23 @@ def changed(
     swap: tuple[int, int] | None = None,
     rule: str | None = None,
     slots: int | None = None,
+    default_slots: int | None = None,
 ) -> tuple[Run, Memory]:
     """A run that differs from ``frame`` on, not yet computed, and the memory that it goes on with.
 
-    See ``Session.what_if`` for the arguments. The run is added to the session.
+    See ``Session.what_if`` for the other arguments. ``default_slots``: K where the rule so far has none.
     """
     if run.history is None or run.policy is None:
         raise InputError("expected a run made here, found only its trace: segment it again to change it")
     if not 0 <= frame < run.done:
         raise InputError(f"expected a frame of 0 to {run.done - 1}, found {frame}")
     policy, words, held = run.policy, [], run.step(frame).held_before
-    memory, _ = session.memory(run, frame)
+    memory, _ = viewer.memory(run, frame)
     if rule is not None or slots is not None:
-        policy = other_policy(session, policy, rule, slots)
+        policy = other_policy(viewer.engine.network, policy, rule, slots or policy.slots or default_slots)
         words.append(POLICIES[policy.name].title + (f", {policy.slots} slots" if policy.slots else ""))
     if swap is not None:
-        memory = edits.swapped(memory, memory.policy, swap[0], _template(session, run, frame, swap[1]))
+        memory = edits.swapped(memory, memory.policy, swap[0], _template(viewer.engine, run, frame, swap[1]))
         words.append(f"frame {swap[1]} in slot {swap[0] + 1}")
         held = [swap[1] if slot == swap[0] else f for slot, f in enumerate(held)]
     if freeze is not None:
@@ -61,27 +60,17 @@ def changed(
         words.append(f"without frame {held[drop]}")
     memory = edits.fitted(memory, policy)
     name = (" and ".join(words) or "unchanged") + f" from frame {frame}"
-    return session.add(run.branch(name, frame, policy)), memory
+    return run.branch(name, frame, policy), memory
 
 
-def racers(session: "Session", rules: Iterable[str] | None = None, slots: int | None = None) -> list[Run]:
-    """A run for each rule (default: all that the system can use), not yet computed, added to the session."""
-    assert session.policy is not None
-    policies = [
-        other_policy(session, session.policy, name, slots)
-        for name in (session.rules() if rules is None else rules)
-    ]
-    return [session.start(POLICIES[p.name].title, p) for p in policies]
-
-
-def other_policy(session: "Session", policy: Policy, rule: str | None, slots: int | None) -> Policy:
+def other_policy(network: VOSNetwork, policy: Policy, rule: str | None, slots: int | None) -> Policy:
     """Another rule or K, the other settings as they are; frozen templates stay frozen."""
-    name = rule or policy.name
-    if name in needs_update_keys() and name not in session.rules():
-        raise InputError(f"expected a rule of {', '.join(session.rules())} for this system, found {name!r}")
+    name, usable = rule or policy.name, usable_rules(network)
+    if name in POLICIES and name not in usable:
+        raise InputError(f"expected a rule of {', '.join(usable)} for this system, found {name!r}")
     made = make_policy(
         name,
-        slots=slots or policy.slots or (session.policy.slots if session.policy else None) or SLOTS,
+        slots=slots or policy.slots or SLOTS,
         protect_previous=policy.protect_previous,
         every=policy.every,
         keep_latest=policy.keep_latest,
@@ -93,14 +82,14 @@ def other_policy(session: "Session", policy: Policy, rule: str | None, slots: in
     return made
 
 
-def _template(session: "Session", run: Run, frame: int, other: int) -> dict[str, Tensor]:
+def _template(engine: Engine, run: Run, frame: int, other: int) -> dict[str, Tensor]:
     """The template of an earlier frame for the objects known before ``frame``.
 
     Where the run no longer has it, it is encoded again from the frame and its mask.
     """
     if not 0 <= other < frame:
         raise InputError(f"expected an earlier frame than {frame} to put into the slot, found {other}")
-    objects = session.engine.objects(frame)
+    objects = engine.objects(frame)
     assert run.masks is not None
     before: Run | None = run
     while before is not None:
@@ -109,5 +98,5 @@ def _template(session: "Session", run: Run, frame: int, other: int) -> dict[str,
             return kept
         before = before.parent
     single = MemoryBuffer(make_policy("newest", slots=1, protect_first=False))
-    single.write(session.engine.template(other, run.masks[other], objects))
+    engine.remember(other, run.masks[other], objects, single)
     return edits.as_template(single.state, len(objects))

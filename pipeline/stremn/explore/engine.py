@@ -17,10 +17,10 @@ from torch import Tensor
 from stremn.data.clips import Pixels
 from stremn.errors import InputError
 from stremn.explore.pictures import Pictures
-from stremn.memory import Memory, Template, Trace
+from stremn.memory import Memory, Trace
 from stremn.models.vos import Query, VOSNetwork
-from stremn.ops.aggregation import aggregation_logits
-from stremn.tasks.vos import cropped, impose, memorise, padded, padding, segment, to_memorise
+from stremn.tasks.segmenter import Segmenter, encoded
+from stremn.tasks.sizes import padding, scaled_size, to_working_size
 
 KEYS = 2**28  # bytes of query keys that are kept
 
@@ -54,7 +54,7 @@ class Engine:
         network: a VOS system in evaluation mode.
         pictures: the video.
         given: frame → ids (H, W) whose masks are given there (0: none of them); frame 0 has one.
-        size: shorter side in pixels at which frames are looked at; None: as they come.
+        size: shorter side in pixels at which frames are processed; None: native size.
         device: where to compute.
     """
 
@@ -79,9 +79,7 @@ class Engine:
                 f"expected masks of the frames' size {pictures.size}, found {self.given[wrong[0]].shape} for frame "
                 f"{wrong[0]}; resize it"
             )
-        height, width = pictures.size
-        scale = 1.0 if size is None or min(height, width) == size else size / min(height, width)
-        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        small = scaled_size(*pictures.size, size)
         self.geometry = Geometry(pictures.size, small, padding(*small, network.stride))
         self._keys: OrderedDict[int, Tensor] = OrderedDict()
         self._lock = threading.Lock()  # one reader of the video, two threads
@@ -99,22 +97,9 @@ class Engine:
         """Ids of all objects that ever appear."""
         return self.objects(len(self.pictures) + 1)
 
-    @torch.no_grad()
-    def query(self, frame: int) -> Query:
-        """A frame seen by the query encoder; its key is kept for ``key``."""
-        with self._lock:
-            pixels = np.ascontiguousarray(self.pictures[frame])
-        image = torch.from_numpy(pixels).to(self.device)
-        small = self._resized(image.permute(2, 0, 1)[None].float() / 255, "bilinear")
-        query = self.network.encode_query(padded(self.network, small, self.geometry.pad))
-        self._keys[frame] = query.key
-        while len(self._keys) > max(8, KEYS // (query.key.numel() * query.key.element_size())):
-            self._keys.popitem(last=False)
-        return query
-
     def key(self, frame: int) -> Tensor:
         """The query key of a frame, (1, Ck, h, w); computed again where it is no longer kept."""
-        return self._keys[frame] if frame in self._keys else self.query(frame).key
+        return self._keys[frame] if frame in self._keys else self._seen(frame)[1].key
 
     @torch.no_grad()
     def step(
@@ -125,51 +110,47 @@ class Engine:
         Returns:
             Object ids (H, W).
         """
-        query, objects = self.query(frame), self.objects(frame)
-        ids = self.given.get(frame)
+        image, query = self._seen(frame)
+        objects, ids = self.objects(frame), self.given.get(frame)
         here = [] if ids is None else [i for i in np.unique(ids).tolist() if i]
         new = [i for i in here if i not in objects]
-        known = torch.tensor([[True] * len(objects) + [False] * len(new)], device=self.device)
+        seen = torch.tensor([[True] * len(objects) + [False] * len(new)], device=self.device)
         objects = objects + new
         memory.add_objects(len(new))
-        if memory.slots:
-            logits = segment(self.network, query, memory, known, trace)
-        else:
-            logits = aggregation_logits(query.frames.new_zeros(1, len(objects), *query.frames.shape[-2:]))
         given = torch.tensor([[i in here for i in objects]], device=self.device)
-        if ids is not None and here:
-            logits = aggregation_logits(impose(logits, self._planes(ids, objects), given))
-        if memory.due(frame, given):
-            memory.write(
-                self._template(frame, query, logits, known | given, given), generator=generator, trace=trace
-            )
-        else:
-            memory.skip(frame, trace)
-        cut = cropped(logits, self.geometry.pad)
-        if cut.shape[-2:] != self.geometry.frame:
-            cut = F.interpolate(cut, size=self.geometry.frame, mode="bilinear", align_corners=False)
-        return np.array([0, *objects], np.uint8)[cut[0].argmax(0).cpu().numpy()]
+        masks = self._planes(ids, objects) if ids is not None and here else None
+        segmenter = Segmenter(self.network, memory)
+        logits = segmenter.look(image, seen, masks, given, query=query, trace=trace)
+        segmenter.remember(frame, seen | given, given, generator=generator, trace=trace)
+        if logits.shape[-2:] != self.geometry.frame:
+            logits = F.interpolate(logits, size=self.geometry.frame, mode="bilinear", align_corners=False)
+        return np.array([0, *objects], np.uint8)[logits[0].argmax(0).cpu().numpy()]
 
     @torch.no_grad()
-    def template(self, frame: int, ids: Pixels, objects: list[int]) -> Template:
-        """The template of a frame with known ids, for ``objects``; those not in ``ids`` are not present."""
-        query = self.query(frame)
-        logits = aggregation_logits(self._planes(ids, objects))
+    def remember(self, frame: int, ids: Pixels, objects: list[int], memory: Memory) -> None:
+        """Write a frame with known ids into a memory, for ``objects``; those not in ``ids`` are not present."""
+        image, query = self._seen(frame)
+        segmenter = Segmenter(self.network, memory)
+        all_known = torch.ones(1, len(objects), dtype=torch.bool, device=self.device)
+        segmenter.look(image, ~all_known, self._planes(ids, objects), all_known, query=query)
         present = torch.tensor([[bool((ids == i).any()) for i in objects]], device=self.device)
-        return self._template(frame, query, logits, present, torch.zeros_like(present))
+        segmenter.remember(frame, present, torch.zeros_like(present))
 
-    def _template(self, frame: int, query: Query, logits: Tensor, known: Tensor, given: Tensor) -> Template:
-        seen = to_memorise(self.network, logits, self.geometry.pad)
-        return memorise(self.network, query, seen, frame, known, given)
+    @torch.no_grad()
+    def _seen(self, frame: int) -> tuple[Tensor, Query]:
+        """A frame (1, 3, h, w) at the working size, and what the query encoder sees; its key is kept."""
+        with self._lock:
+            pixels = np.ascontiguousarray(self.pictures[frame])
+        image = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None].float() / 255
+        small = to_working_size(image, self.geometry.small)
+        query = encoded(self.network, small)
+        self._keys[frame] = query.key
+        while len(self._keys) > max(8, KEYS // (query.key.numel() * query.key.element_size())):
+            self._keys.popitem(last=False)
+        return small, query
 
     def _planes(self, ids: Pixels, objects: list[int]) -> Tensor:
-        """Masks (1, O, H, W) of the padded image."""
+        """Masks (1, O, h, w) in [0, 1] at the working size."""
         wanted = torch.tensor(objects, device=self.device)[:, None, None]
         full = (torch.as_tensor(ids.astype(np.int64), device=self.device)[None] == wanted).float()[None]
-        return F.pad(self._resized(full, "area"), self.geometry.pad)
-
-    def _resized(self, maps: Tensor, mode: str) -> Tensor:
-        if tuple(maps.shape[-2:]) == self.geometry.small:
-            return maps
-        options = {} if mode == "area" else {"align_corners": False, "antialias": True}
-        return F.interpolate(maps, size=self.geometry.small, mode=mode, **options)
+        return to_working_size(full, self.geometry.small, masks=True)

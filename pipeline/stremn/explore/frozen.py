@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from stremn.memory.policies import Incoming, Policy
+from stremn.memory import Policy
+from stremn.memory.incoming import Incoming
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class FrozenPolicy(Policy):
 
     frozen: tuple[int, ...] = ()
 
-    def __call__(self, incoming: Incoming) -> Tensor:  # type: ignore[override]
+    def __call__(self, incoming: Incoming) -> Tensor:
         frozen = torch.isin(incoming.held, incoming.held.new_tensor(self.frozen))
         given = incoming.given | frozen if self.protect_first else frozen
         inner = Policy(**{f.name: getattr(self, f.name) for f in fields(Policy)})

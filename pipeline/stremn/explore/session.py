@@ -23,14 +23,15 @@ from stremn.explore.engine import Engine
 from stremn.explore.frozen import FrozenPolicy
 from stremn.explore.heat import Heat
 from stremn.explore.history import BUDGET, History
-from stremn.explore.inside import Inside
 from stremn.explore.masks import first_seen
 from stremn.explore.pictures import Pictures, pictures
 from stremn.explore.runs import Run, about, protected, region
-from stremn.inference.open import needs_update_keys, open_system, working_size
+from stremn.explore.viewer import MemoryViewer
+from stremn.inference.open import open_system, working_size
 from stremn.inference.settings import StreamSettings
 from stremn.memory import POLICIES, Memory, MemoryBuffer, Policy
 from stremn.models.vos import VOSNetwork
+from stremn.tasks.rules import usable_rules
 
 
 class Session:
@@ -70,7 +71,7 @@ class Session:
         self.meta, self.size, self.device = dict(meta or {}), size, device
         self.seed, self.budget = seed, budget
         self.runs: list[Run] = []
-        self._inside: Inside | None = None
+        self._viewer: MemoryViewer | None = None
         if policy is not None and policy.per_object:
             raise InputError(
                 "expected one decision for all objects to look at, found per_object: leave it off"
@@ -116,22 +117,22 @@ class Session:
         )  # fmt: skip
 
     @property
-    def inside(self) -> Inside:
+    def viewer(self) -> MemoryViewer:
         """What looks into runs; an InputError without a network or a first mask."""
-        if self._inside is None:
+        if self._viewer is None:
             missing = "weights" if self.network is None else "a mask of the first frame"
             raise InputError(f"expected {missing} to compute with, found only a trace: give or draw it")
-        return self._inside
+        return self._viewer
 
     @property
     def engine(self) -> Engine:
         """What computes; an InputError without a network or a first mask."""
-        return self.inside.engine
+        return self.viewer.engine
 
     @property
     def can_run(self) -> bool:
         """Whether there is all that a run needs."""
-        return self._inside is not None
+        return self._viewer is not None
 
     def give(self, given: Mapping[int, Pixels]) -> None:
         """Set the given masks; earlier runs stay as they are, but cannot be looked into or continued."""
@@ -140,7 +141,7 @@ class Session:
                 "expected weights to segment with, found none: open the explorer with a checkpoint"
             )
         engine = Engine(self.network, self.pictures, given, size=self.size, device=self.device)
-        self._inside = Inside(engine)
+        self._viewer = MemoryViewer(engine)
         for run in self.runs:
             run.history = None
 
@@ -195,7 +196,7 @@ class Session:
             raise InputError(
                 "expected a run made here, found only its trace: segment it again to look inside"
             )
-        return self.inside.heat(run, frame, x, y, whole=whole)
+        return self.viewer.heat(run, frame, x, y, whole=whole)
 
     def what_if(
         self,
@@ -222,25 +223,35 @@ class Session:
         Raises:
             InputError: no such frame, slot or rule.
         """
-        other, memory = changes.changed(
-            self, run, frame, drop=drop, freeze=freeze, swap=swap, rule=rule, slots=slots
-        )
+        other, memory = self.changed(run, frame, drop=drop, freeze=freeze, swap=swap, rule=rule, slots=slots)
         for _ in self.steps(other, memory):
             pass
         return other
 
+    def changed(self, run: Run, frame: int, **change: Any) -> tuple[Run, Memory]:
+        """As ``what_if``, not yet computed: the other run, and the memory that it goes on with."""
+        default = None if self.policy is None else self.policy.slots
+        other, memory = changes.changed(self.viewer, run, frame, default_slots=default, **change)
+        return self.add(other), memory
+
     def rules(self) -> list[str]:
         """Rules that this system can use."""
-        learns = getattr(self.network, "learns_update", True)
-        return [name for name in POLICIES if learns or name not in needs_update_keys()]
+        return list(POLICIES) if self.network is None else usable_rules(self.network)
 
     def race(self, rules: Iterable[str] | None = None, slots: int | None = None) -> list[Run]:
         """The same video under several rules, all of them by default."""
-        return [self._finished(run) for run in changes.racers(self, rules, slots)]
+        return [self._finished(run) for run in self.racers(rules, slots)]
+
+    def racers(self, rules: Iterable[str] | None = None, slots: int | None = None) -> list[Run]:
+        """As ``race``, not yet computed."""
+        assert self.policy is not None
+        names = self.rules() if rules is None else rules
+        others = [changes.other_policy(self.engine.network, self.policy, name, slots) for name in names]
+        return [self.start(POLICIES[other.name].title, other) for other in others]
 
     def memory(self, run: Run, frame: int) -> tuple[Memory, torch.Generator]:
         """The memory of a run before ``frame``, a copy, and the generator as it was then."""
-        return self.inside.memory(run, frame)
+        return self.viewer.memory(run, frame)
 
     def _finished(self, run: Run) -> Run:
         for _ in self.steps(run):

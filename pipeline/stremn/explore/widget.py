@@ -14,7 +14,7 @@ import numpy as np
 import traitlets
 
 from stremn.errors import InputError
-from stremn.explore import changes, packing
+from stremn.explore import packing
 from stremn.explore.runs import Run
 from stremn.explore.session import Session
 from stremn.explore.worker import Worker
@@ -155,13 +155,13 @@ class Explorer(anywidget.AnyWidget):
         }
         if "swap" in what:
             what["swap"] = (int(what["swap"][0]), int(what["swap"][1]))
-        run, memory = changes.changed(self.session, self._run(content), int(content["frame"]), **what)
+        run, memory = self.session.changed(self._run(content), int(content["frame"]), **what)
         self._compute(run, memory)
         return {**self._ask_runs(content, buffers)[0], "made": len(self.session.runs) - 1}, []
 
     def _ask_race(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         first = len(self.session.runs)
-        for run in changes.racers(self.session, content.get("rules"), content.get("slots")):
+        for run in self.session.racers(content.get("rules"), content.get("slots")):
             self._compute(run)
         made = list(range(first, len(self.session.runs)))
         return {**self._ask_runs(content, buffers)[0], "made": made}, []

@@ -12,17 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from stremn.data.annotated import Clips
 from stremn.data.clips import Clip, write_mask
 from stremn.memory import Policy, Trace
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.sizes import scaled_size, to_working_size
 from stremn.tasks.vos import Rollout, rollout
 
 
 def segment_folder(
-    network: nn.Module,
+    network: VOSNetwork,
     clips: Clips,
     policy: Policy,
     out: Path | None = None,
@@ -40,15 +42,16 @@ def segment_folder(
 
     Args:
         network: a VOS system, in evaluation mode.
-        clips: with ground truth, of which only first appearances are looked at.
+        clips: with ground truth, of which only first appearances are used.
         policy: the memory's update rule.
         out: result folder ``<out>/<sequence>/<frame>.png``; None: nothing is written.
         roll: ``tasks.vos.rollout``, or one with its arguments, such as ``inference.multiscale.multiscale_rollout``.
         batch: clips of equal size, length and number of objects that run side by side.
         trace: record the memory of every clip.
         seed: of the random rules; a clip's choices do not depend on its neighbours in the batch.
-        side: shorter side in pixels at which frames are looked at; None: as they come. Masks are written at
-            the frames' own size, from probabilities brought back to it.
+        side: shorter side in pixels at which frames are processed; None: native size. Given masks are shrunk
+            as in a stream, by area; masks are written at the frames' own size, from log odds brought
+            back to it.
         progress: show it.
 
     Returns:
@@ -67,7 +70,7 @@ def segment_folder(
             generator = torch.Generator(device).manual_seed(seed * 1_000_003 + zlib.crc32(names[0].encode()))
             with torch.inference_mode():
                 result = roll(
-                    network,  # type: ignore[arg-type]
+                    network,
                     images.to(device),
                     masks.to(device),
                     group[0].objects,
@@ -85,32 +88,17 @@ def segment_folder(
 
 
 def _batch(group: Sequence[Clip], side: int | None) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """Frames (B, T, 3, h, w) in [0, 1], ids (B, T, h, w) and the clips' own size (H, W)."""
-    images, masks = zip(*(looked_at(clip.frames, clip.masks, side) for clip in group), strict=True)
+    """Frames (B, T, 3, h, w) in [0, 1] at the working size, ids (B, T, H, W), and the clips' own size (H, W)."""
     height, width = group[0].masks.shape[-2:]
-    return torch.stack(images), torch.stack(masks), (height, width)
+    frames = torch.stack([small_frames(clip.frames, side) for clip in group])
+    return frames, torch.stack([torch.from_numpy(clip.masks) for clip in group]), (height, width)
 
 
-def looked_at(
-    frames_THW3: NDArray[np.uint8], masks_THW: NDArray[np.integer], side: int | None
-) -> tuple[Tensor, Tensor]:
-    """Frames (T, 3, h, w) in [0, 1] and ids (T, h, w) with a shorter side of ``side``; None: as they come."""
-    frames, masks = (
-        torch.from_numpy(np.ascontiguousarray(frames_THW3)),
-        torch.from_numpy(masks_THW.astype(np.int64)),
-    )
-    height, width = masks.shape[-2:]
-    scale = 1.0 if side is None else side / min(height, width)
-    if scale == 1:
-        return frames.permute(0, 3, 1, 2).float() / 255, masks
-    size = (round(height * scale), round(width * scale))
-    images = torch.cat([_resized(frame, size) for frame in frames.split(1)])
-    return images, F.interpolate(masks[:, None].float(), size, mode="nearest-exact")[:, 0].long()
-
-
-def _resized(frames_THW3: Tensor, size: tuple[int, int]) -> Tensor:
-    images = frames_THW3.permute(0, 3, 1, 2).float() / 255
-    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+def small_frames(frames_THW3: NDArray[np.uint8], side: int | None) -> Tensor:
+    """A clip's frames (T, 3, h, w) in [0, 1] with a shorter side of ``side``; None: native size."""
+    frames = torch.from_numpy(np.ascontiguousarray(frames_THW3)).permute(0, 3, 1, 2)
+    size = scaled_size(frames.shape[-2], frames.shape[-1], side)
+    return torch.cat([to_working_size(frame.float() / 255, size) for frame in frames.split(1)])
 
 
 def _ids(result: Rollout, size: tuple[int, int]) -> Tensor:

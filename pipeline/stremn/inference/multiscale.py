@@ -11,26 +11,15 @@ Letters: B clips, O objects, V views (1, or 2 with the mirrored one), H W pixels
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stremn.errors import InputError
 from stremn.inference.settings import SCALES
-from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
-from stremn.models.vos import Query, VOSNetwork
-from stremn.ops.aggregation import aggregation_logits
-from stremn.tasks.vos import (
-    Rollout,
-    cropped,
-    first_appearances,
-    impose,
-    memorise,
-    one_hot,
-    padded,
-    padding,
-    segment,
-    to_memorise,
-)
+from stremn.memory import Memory, Policy, Trace, make_memory
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.segmenter import Segmenter, with_given
+from stremn.tasks.sizes import to_working_size
+from stremn.tasks.vos import Rollout, first_appearances, given_masks
 
 
 class ScalePass:
@@ -38,67 +27,54 @@ class ScalePass:
 
     Args:
         network: a VOS system.
-        policy: the memory's update rule.
+        memory: of this scale.
         scale: factor of height and width.
         flip: a second view, mirrored left to right.
-        record: keep a trace of the view that is not mirrored.
     """
 
-    def __init__(self, network: VOSNetwork, policy: Policy, scale: float, flip: bool, record: bool) -> None:
-        self.network, self.scale, self.flip = network, scale, flip
-        self.memory = make_memory(policy)
-        self.trace = Trace() if record else None
-        self._query: Query
-        self._pad = (0, 0, 0, 0)
-        self._own = torch.empty(0)
+    def __init__(self, network: VOSNetwork, memory: Memory, scale: float, flip: bool) -> None:
+        self.memory, self.scale, self.flip = memory, scale, flip
+        self.segmenter = Segmenter(network, memory)
 
-    def look(self, frames_B3HW: Tensor, seen_BO: Tensor) -> Tensor:
+    def look(self, frames_B3HW: Tensor, seen_BO: Tensor, trace: Trace | None) -> Tensor:
         """Probabilities (V, B, O + 1, H, W) of a frame; objects that were not seen before take nothing."""
         height, width = frames_B3HW.shape[-2:]
         size = (max(1, round(height * self.scale)), max(1, round(width * self.scale)))
-        small = self._views(_resized(frames_B3HW, size))
-        self._pad = padding(*size, self.network.stride)
-        self._query = self.network.encode_query(padded(self.network, small, self._pad))
-        if self.memory.slots:
-            seen = self._repeated(seen_BO)
-            logits = segment(self.network, self._query, self.memory, seen, self.trace)
-        else:
-            shape = (len(small), seen_BO.shape[1], *self._query.frames.shape[-2:])
-            logits = aggregation_logits(small.new_zeros(shape))
-        self._own = logits.softmax(1)
-        views = _resized(cropped(logits, self._pad), (height, width)).softmax(1)
-        views = views.unflatten(0, (-1, len(frames_B3HW)))
+        small = self._views(to_working_size(frames_B3HW, size))
+        logits = self.segmenter.look(small, self._repeated(seen_BO), trace=trace)
+        views = to_working_size(logits, (height, width)).softmax(1).unflatten(0, (-1, len(frames_B3HW)))
         return torch.stack([views[0], views[1].flip(-1)]) if self.flip else views
 
     def remember(
         self,
         merged_BCHW: Tensor,
-        masks_BOHW: Tensor,
+        masks_BOHW: Tensor | None,
         frame: int,
         known_BO: Tensor,
         given_BO: Tensor,
         generator: torch.Generator | None,
+        trace: Trace | None,
     ) -> None:
-        """Store the frame that ``look`` saw with the merged probabilities (background first).
+        """Store the frame that ``look`` saw with the merged probabilities (background first)."""
+        known, given = self._repeated(known_BO), self._repeated(given_BO)
+        if self.memory.due(frame, given):
+            self._merge(merged_BCHW, masks_BOHW, given)
+        self.segmenter.remember(frame, known, given, generator=generator, trace=trace)
 
-        In the padding, where nothing was merged, the pass's own probabilities stand.
-        """
-        given = self._repeated(given_BO)
-        if not self.memory.due(frame, given):
-            self.memory.skip(frame, self.trace)
-            return
-        left, right, top, bottom = self._pad
-        height, width = self._own.shape[-2:]
+    def _merge(self, merged_BCHW: Tensor, masks_BOHW: Tensor | None, given: Tensor) -> None:
+        """Put what all passes say, and the given masks, in place of what this pass says."""
+        left, right, top, bottom = self.segmenter.pad
+        # the pass's own probabilities stay in the padding, where nothing was merged
+        canvas = self.segmenter.logits.softmax(1)
+        height, width = canvas.shape[-2:]
         size = (height - top - bottom, width - left - right)
-        canvas = self._own.clone()
-        canvas[..., top : height - bottom, left : width - right] = self._views(_resized(merged_BCHW, size))
-        logits = _log(canvas)
-        if bool(given.any()):
-            masks = F.pad(self._views(_resized(masks_BOHW, size, exact=True)), self._pad)
-            logits = aggregation_logits(impose(logits, masks, given))
-        label = to_memorise(self.network, logits, self._pad)
-        template = memorise(self.network, self._query, label, frame, self._repeated(known_BO), given)
-        self.memory.write(template, generator=generator, trace=self.trace)
+        # within it comes the merged label at this scale, once for each view
+        merged = self._views(to_working_size(merged_BCHW, size))
+        canvas[..., top : height - bottom, left : width - right] = merged
+        self.segmenter.logits = _log(canvas)
+        # and over it the given masks, at this scale too
+        if masks_BOHW is not None:
+            self.segmenter.give(self._views(to_working_size(masks_BOHW, size, masks=True)), given)
 
     def _views(self, maps: Tensor) -> Tensor:
         return torch.cat([maps, maps.flip(-1)]) if self.flip else maps
@@ -108,13 +84,16 @@ class ScalePass:
 
 
 class Passes:
-    """All passes over B videos in progress.
+    """All passes over B videos in progress; a single one of scale 1 is a plain ``Segmenter``.
 
     Args:
         network, policy: as for ``rollout``.
         scales: factors of the frame's size, each above 0.
         flip: each scale mirrored, too.
-        trace: receives what happens in the memory of the first scale, not mirrored.
+        memories: of the scales, to go on with; None: empty ones.
+
+    Attributes:
+        memories: one for each scale; with ``flip`` the mirrored clips follow the B others.
 
     Raises:
         InputError: no scale, or one that is not above 0.
@@ -126,67 +105,60 @@ class Passes:
         policy: Policy,
         scales: Sequence[float] = SCALES,
         flip: bool = True,
-        trace: Trace | None = None,
+        memories: Sequence[Memory] | None = None,
     ) -> None:
         if not scales or not all(0 < scale < float("inf") for scale in scales):
             raise InputError(f"expected scales above 0, found {list(scales)}: try {list(SCALES)}")
-        self.passes = [
-            ScalePass(network, policy, scale, flip, trace is not None and at == 0)
-            for at, scale in enumerate(scales)
-        ]
-        self.trace = trace
-
-    @property
-    def state(self) -> MemoryState | FeatureState:
-        """The first scale's memory; with ``flip`` the mirrored clips follow the B others."""
-        return self.passes[0].memory.state
-
-    def add_objects(self, count: int) -> None:
-        """Make room for objects that appear now."""
-        for one in self.passes:
-            one.memory.add_objects(count)
+        self.memories = [make_memory(policy) for _ in scales] if memories is None else list(memories)
+        pairs = zip(scales, self.memories, strict=True)
+        self._passes = [ScalePass(network, memory, scale, flip) for scale, memory in pairs]
+        self._single = self._passes[0].segmenter if tuple(scales) == (1.0,) and not flip else None
 
     def step(
         self,
         frames_B3HW: Tensor,
-        masks_BOHW: Tensor,
+        masks_BOHW: Tensor | None,
         frame: int,
         *,
         seen_BO: Tensor,
         given_BO: Tensor,
         generator: torch.Generator | None = None,
+        trace: Trace | None = None,
         store: bool = True,
     ) -> Tensor:
         """Segment the next frame and store it.
 
         Args:
             frames_B3HW: RGB in [0, 1], any H and W, the same in every step.
-            masks_BOHW: given masks in [0, 1]; looked at where ``given_BO``.
+            masks_BOHW: given masks in [0, 1], used where ``given_BO``; None: none is given.
             frame: its index.
             seen_BO: boolean; the object is to be read from the memory.
             given_BO: boolean; the object's mask is given now.
             generator: of the random rules.
+            trace: receives what happens in the memory of the first scale, not mirrored.
             store: False leaves the memories as they are (a clip's last frame).
 
         Returns:
-            Log probabilities of background and objects (B, O + 1, H, W).
+            Log odds, or log probabilities, of background and objects (B, O + 1, H, W); their softmax are
+            probabilities.
         """
-        views = torch.cat([one.look(frames_B3HW, seen_BO) for one in self.passes])
-        merged = views.mean(0)
+        known_BO = seen_BO | given_BO
+        if self._single is not None:
+            logits = self._single.look(frames_B3HW, seen_BO, masks_BOHW, given_BO, trace=trace)
+            if store:
+                self._single.remember(frame, known_BO, given_BO, generator=generator, trace=trace)
+            return logits
+        first = None if trace is None else Trace()  # of both views of the first scale
+        traces = [first, *[None] * (len(self._passes) - 1)]
+        looks = [one.look(frames_B3HW, seen_BO, own) for one, own in zip(self._passes, traces, strict=True)]
+        merged = torch.cat(looks).mean(0)
         if store:
-            for one in self.passes:
-                one.remember(merged, masks_BOHW, frame, seen_BO | given_BO, given_BO, generator)
-        self._keep_trace(len(frames_B3HW))
+            for one, own in zip(self._passes, traces, strict=True):
+                one.remember(merged, masks_BOHW, frame, known_BO, given_BO, generator, own)
+        if trace is not None and first is not None:
+            trace.steps += [step for step in first.steps if step.clip < len(frames_B3HW)]
         logits = _log(merged)
-        if bool(given_BO.any()):
-            logits = aggregation_logits(impose(logits, masks_BOHW, given_BO))
-        return logits
-
-    def _keep_trace(self, clips: int) -> None:
-        private = self.passes[0].trace
-        if self.trace is not None and private is not None:
-            self.trace.steps += [step for step in private.steps if step.clip < clips]
-            private.steps.clear()
+        return logits if masks_BOHW is None else with_given(logits, masks_BOHW, given_BO)
 
 
 @torch.no_grad()
@@ -212,30 +184,23 @@ def multiscale_rollout(
     """
     given_BTO = first_appearances(masks_BTHW, objects)
     known_BTO = given_BTO.cumsum(1) > 0
-    passes = Passes(network, policy, scales, flip, trace)
+    passes = Passes(network, policy, scales, flip)
     result = Rollout(known=known_BTO, given=given_BTO)
     for t in range(frames_BT3HW.shape[1]):
+        given_BO = given_BTO[:, t]
         logits = passes.step(
             frames_BT3HW[:, t],
-            one_hot(masks_BTHW[:, t], objects),
+            given_masks(masks_BTHW[:, t], given_BO, frames_BT3HW.shape[-2:]),
             t,
-            seen_BO=known_BTO[:, t] & ~given_BTO[:, t],
-            given_BO=given_BTO[:, t],
+            seen_BO=known_BTO[:, t] & ~given_BO,
+            given_BO=given_BO,
             generator=generator,
+            trace=trace,
             store=t < frames_BT3HW.shape[1] - 1 or trace is not None,
         )
         result.logits.append(logits)
-    result.state = passes.state
+    result.state = passes.memories[0].state
     return result
-
-
-def _resized(maps: Tensor, size: tuple[int, ...], *, exact: bool = False) -> Tensor:
-    """Maps (…, h, w) at another size; ``exact``: masks, by the area that they cover."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    if exact:
-        return F.interpolate(maps, size=size, mode="area")
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _log(probabilities: Tensor) -> Tensor:

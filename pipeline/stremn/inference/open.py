@@ -4,25 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from stremn.errors import InputError
-from stremn.inference.multiscale_stream import MultiScaleStream
 from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
-from stremn.memory import POLICIES, Policy
+from stremn.memory import Policy
 from stremn.models.checkpoints import shipped_checkpoint
 from stremn.models.official import load_network
 from stremn.models.registry import SYSTEMS
-from stremn.tasks.rules import rule_for
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.rules import policy_for
 
 OF_POLICY = {"slots", "every", "protect_first", "protect_previous", "per_object", "fusion"}
 
 
 SHORTER_SIDE = 240  # pixels, where a checkpoint does not say what it was trained at
 RELEASED_SIDE = 480  # of the released weights of STM and STCN: DAVIS at 480p
-
-
-def needs_update_keys() -> set[str]:
-    """Rules that compare update keys, which STM and STCN do not have."""
-    return {name for name, entry in POLICIES.items() if entry.update_keys}
 
 
 def policy_of(settings: StreamSettings) -> Policy:
@@ -33,7 +28,7 @@ def policy_of(settings: StreamSettings) -> Policy:
     """
     if settings.system not in SYSTEMS:
         raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {settings.system!r}: choose one")
-    return rule_for(SYSTEMS[settings.system], settings.policy, **settings.model_dump(include=OF_POLICY))
+    return policy_for(SYSTEMS[settings.system], settings.policy, **settings.model_dump(include=OF_POLICY))
 
 
 def weights_of(settings: StreamSettings) -> Path:
@@ -41,7 +36,7 @@ def weights_of(settings: StreamSettings) -> Path:
     return settings.checkpoint or shipped_checkpoint(settings.system)
 
 
-def open_system(settings: StreamSettings) -> tuple[Any, Policy, dict[str, Any]]:
+def open_system(settings: StreamSettings) -> tuple[VOSNetwork, Policy, dict[str, Any]]:
     """The network that settings name, its memory rule, and the description in its checkpoint.
 
     Raises:
@@ -67,13 +62,7 @@ def open_stream(settings: StreamSettings | None = None, **fields: Any) -> Stream
         InputError: an unknown field or name, a checkpoint of another system, a device that is not there.
     """
     settings = StreamSettings.parse({**dict(settings or {}), **fields}, "open_stream")
-    return make_stream(*open_system(settings), settings)
-
-
-def make_stream(network: Any, policy: Policy, meta: dict[str, Any], settings: StreamSettings) -> Stream:
-    """A stream at one scale or, where the settings have several views, at several."""
-    kind = MultiScaleStream if settings.several_views else Stream
-    return kind(network, policy, meta, settings)
+    return Stream(*open_system(settings), settings)
 
 
 def default_size(meta: dict[str, Any]) -> int | None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stremn.errors import InputError
-from stremn.models.vos import Query
+from stremn.memory.state import Fusion
+from stremn.models.vos import Query, VOSNetwork
 
 PRECISIONS: dict[str, torch.dtype | None] = {
     "float32": None,
@@ -39,29 +40,44 @@ def choose_precision(wanted: str, device: str) -> str:
     return wanted
 
 
-class MixedPrecision:
+class MixedPrecision(VOSNetwork):
     """A VOS network whose encoders and decoder compute under autocast; what they return is float32.
 
     Keys, memory, similarity and the space-time read stay in float32: a learned choice among slots hangs on
     small differences of scores, and STCN's distances lose too much in half precision.
 
     Args:
-        network: a VOS system; its other attributes are passed on.
+        network: a VOS system in evaluation mode.
         device: where it computes.
         dtype: of the convolutions.
     """
 
-    def __init__(self, network: nn.Module, device: str, dtype: torch.dtype) -> None:
-        self._network: Any = network
+    def __init__(self, network: VOSNetwork, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._network, self.age_score = network, network.age_score
         self._device, self._dtype = torch.device(device).type, dtype
+        for name in VOSNetwork.__annotations__:
+            setattr(self, name, getattr(network, name))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._network, name)
+    @property
+    def border(self) -> Tensor | None:
+        """As the network's."""
+        return self._network.border
+
+    @property
+    def logit_scale(self) -> Tensor | float:
+        """As the network's."""
+        return self._network.logit_scale
+
+    @property
+    def fusion(self) -> Fusion | None:
+        """As the network's."""
+        return self._network.fusion
 
     def encode_query(self, frames_B3HW: Tensor) -> Query:
         """As the network's."""
         with self._autocast():
-            query: Query = self._network.encode_query(frames_B3HW)
+            query = self._network.encode_query(frames_B3HW)
         maps = {name: getattr(query, name).float() for name in ("feature", "key", "value", "update_query")}
         return replace(query, **maps)
 
@@ -74,14 +90,14 @@ class MixedPrecision:
     def decode(self, query: Query, read_BOChw: Tensor) -> Tensor:
         """As the network's."""
         with self._autocast():
-            probabilities: Tensor = self._network.decode(query, read_BOChw)
+            probabilities = self._network.decode(query, read_BOChw)
         return probabilities.float()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self._device, self._dtype)
 
 
-def with_precision(network: nn.Module, precision: str, device: str) -> Any:
+def with_precision(network: VOSNetwork, precision: str, device: str) -> VOSNetwork:
     """The network itself for ``float32``, else a ``MixedPrecision`` of it."""
     dtype = PRECISIONS[precision]
-    return network if dtype is None else MixedPrecision(network, device, dtype)
+    return network if dtype is None else MixedPrecision(network, device, dtype).eval()

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from stremn.data.clips import VOID
 from stremn.errors import InputError
-from stremn.inference.folder import looked_at
+from stremn.inference.folder import small_frames
 from stremn.memory import MemoryState, Policy
 from stremn.models.vos import VOSNetwork
 from stremn.ops.attention import Affinity, augmented
-from stremn.tasks.vos import padded, padding, rollout
+from stremn.tasks.segmenter import encoded
+from stremn.tasks.sizes import padding, to_working_size
+from stremn.tasks.vos import rollout
 
 COVERED = 0.5  # share of a position that an object covers where it counts as inside
 CHUNK = 256  # query positions at a time
@@ -98,11 +100,11 @@ def read_maps(
     Args:
         network: a VOS system in evaluation mode, on ``device``.
         frames: RGB (T, H, W, 3).
-        masks: object ids (T, H, W). The rollout looks at first appearances alone; the mask of the query
+        masks: object ids (T, H, W). The rollout uses first appearances alone; the mask of the query
             frame says which positions are the object's: those it covers by half, or the most covered ones.
         policy: a rule on whole templates.
         frame: the query; the memory is the one it finds, before it is written itself.
-        side: shorter side in pixels at which frames are looked at; None: as they come.
+        side: shorter side in pixels at which frames are processed; None: native size.
         generator: of the random rules.
 
     Raises:
@@ -112,11 +114,12 @@ def read_maps(
     _check(masks, policy, frame, object_id)
     known = masks[:frame]
     objects = int(known.max(initial=0, where=known != VOID))
-    images, ids = (x.to(device) for x in looked_at(frames[: frame + 1], masks[: frame + 1], side))
+    images = small_frames(frames[: frame + 1], side).to(device)
+    ids = torch.from_numpy(np.ascontiguousarray(masks[: frame + 1])).to(device)
     state = rollout(network, images[None], ids[None], objects, policy, generator=generator).state
     assert isinstance(state, MemoryState)
     pad = padding(images.shape[-2], images.shape[-1], network.stride)
-    key_Chw = network.encode_query(padded(network, images[-1:], pad)).key[0]
+    key_Chw = encoded(network, images[-1:]).key[0]
     inside_hw = _inside(masks[frame] == object_id, images.shape[-2:], pad, key_Chw.shape[-2:]).to(device)
     query_nC = key_Chw[:, inside_hw].T
     held, maps = _maps(state, query_nC, object_id - 1, network.affinity, network.top_k)
@@ -144,10 +147,10 @@ def _check(masks: NDArray[np.integer], policy: Policy, frame: int, object_id: in
 
 
 def _inside(
-    area_HW: NDArray[np.bool_], looked_at: torch.Size, pad: tuple[int, int, int, int], size: torch.Size
+    area_HW: NDArray[np.bool_], small: torch.Size, pad: tuple[int, int, int, int], size: torch.Size
 ) -> Tensor:
     """Boolean (h, w): the positions that an area covers by half; where there are none, those it covers most."""
-    area = F.interpolate(torch.from_numpy(area_HW)[None, None].float(), tuple(looked_at), mode="area")
+    area = to_working_size(torch.from_numpy(area_HW)[None, None].float(), small, masks=True)
     cover_hw = F.adaptive_avg_pool2d(F.pad(area, pad), (size[0], size[1]))[0, 0]
     return cover_hw >= min(COVERED, float(cover_hw.max()))
 
@@ -168,9 +171,9 @@ def _maps(
 
 
 def _extent(
-    pad: tuple[int, int, int, int], looked_at: torch.Size, own: tuple[int, ...]
+    pad: tuple[int, int, int, int], small: torch.Size, own: tuple[int, ...]
 ) -> tuple[float, float, float, float]:
-    """``ReadMaps.extent`` of maps over padded frames of size ``looked_at`` for frames of size ``own``, (H, W)."""
+    """``ReadMaps.extent`` of maps over padded frames of size ``small`` for frames of size ``own``, (H, W)."""
     left, right, top, bottom = pad
-    (height, width), down, across = looked_at, own[0] / looked_at[0], own[1] / looked_at[1]
+    (height, width), down, across = small, own[0] / small[0], own[1] / small[1]
     return -left * across, (width + right) * across, (height + bottom) * down, -top * down

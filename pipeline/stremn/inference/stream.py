@@ -14,20 +14,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from stremn.device import choose
 from stremn.errors import InputError
 from stremn.files import replacing
+from stremn.inference.multiscale import Passes
 from stremn.inference.precision import choose_precision, with_precision
 from stremn.inference.settings import StreamSettings
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
 from stremn.models.checkpoints import described_network, load_weights
-from stremn.ops.aggregation import aggregation_logits
-from stremn.tasks.vos import cropped, impose, memorise, padded, padding, segment, to_memorise
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.sizes import scaled_size, to_working_size
 
-FORMAT = "stremn-stream 1"
-MEMORY, NETWORK, RANDOM, TRACE = "memory.", "network.", "random", "trace"
+FORMAT, OLD_FORMAT = "stremn-stream 2", "stremn-stream 1"  # the old one has a single scale
+NETWORK, RANDOM, TRACE = "network.", "random", "trace"
 
 
 class Stream:
@@ -37,22 +38,20 @@ class Stream:
         network: a VOS system in evaluation mode.
         policy: the memory's update rule.
         meta: ``{"system", "fields", …}`` of the network, kept in saved streams.
-        settings: ``size``, ``trace``, ``seed``, ``precision`` and ``device`` are used here: what comes before
-            them has become network and policy. None: the defaults.
+        settings: ``size``, ``scales``, ``flip``, ``trace``, ``seed``, ``precision`` and ``device`` are used
+            here: what comes before them has become network and policy. None: the defaults.
     """
-
-    can_save = True
 
     def __init__(
         self,
-        network: nn.Module,
+        network: VOSNetwork,
         policy: Policy,
         meta: dict[str, Any],
         settings: StreamSettings | None = None,
     ) -> None:
         settings = settings or StreamSettings()
         self.settings, self.device = settings, choose(settings.device)
-        self.network: Any = network.to(self.device).eval()
+        self.network = network.to(self.device).eval()
         self.precision = choose_precision(settings.precision, self.device)
         self._net = with_precision(self.network, self.precision, self.device)
         self.policy, self.meta = policy, meta
@@ -61,13 +60,16 @@ class Stream:
         self.removed: set[int] = set()
         self.frame = 0
         self._frame_size: tuple[int, int] | None = None
-        self._memory = make_memory(policy)
+        self._passes = Passes(self._net, policy, settings.scales, settings.flip)
         self._generator = torch.Generator(self.device).manual_seed(settings.seed)
 
     @property
     def memory(self) -> MemoryState | FeatureState:
-        """The memory as it is now: views that the next step may change."""
-        return self._memory.state
+        """The memory as it is now: views that the next step may change. With several scales the first one's.
+
+        With ``flip`` it is that of two clips, the second mirrored.
+        """
+        return self._passes.memories[0].state
 
     @torch.inference_mode()
     def step(self, frame: NDArray[np.uint8], mask: NDArray[np.integer] | None = None) -> Tensor:
@@ -88,29 +90,21 @@ class Stream:
         """
         image, given_HW = self._checked(frame, mask)
         given_ids = [] if given_HW is None else [i for i in np.unique(given_HW).tolist() if i != 0]
-        small = self._resized(image, "bilinear")
-        pad = padding(small.shape[-2], small.shape[-1], self.network.stride)
-        query = self._net.encode_query(padded(self.network, small, pad))
-        known, new = self._known(given_ids)
-        self._memory.add_objects(new)
-        objects = len(self.object_ids)
-        if self._memory.slots:
-            logits = segment(self._net, query, self._memory, known, self.trace)
-        else:
-            logits = aggregation_logits(query.frames.new_zeros(1, objects, *query.frames.shape[-2:]))
-        given = torch.tensor([[i in given_ids for i in self.object_ids]], device=self.device)
-        if given_HW is not None and given_ids:
-            ids = torch.tensor(self.object_ids, device=self.device)[:, None, None]
-            full = (torch.as_tensor(given_HW.astype(np.int64), device=self.device)[None] == ids).float()[None]
-            logits = aggregation_logits(impose(logits, F.pad(self._resized(full, "area"), pad), given))
-        if bool((known | given).any()) and self._memory.due(self.frame, given):
-            seen = to_memorise(self.network, logits, pad)
-            template = memorise(self._net, query, seen, self.frame, known | given, given)
-            self._memory.write(template, generator=self._generator, trace=self.trace)
-        else:
-            self._memory.skip(self.frame, self.trace)
+        seen, new = self._known(given_ids)
+        for memory in self._passes.memories:
+            memory.add_objects(new)
+        size = scaled_size(frame.shape[0], frame.shape[1], self.settings.size)
+        logits = self._passes.step(
+            to_working_size(image, size),
+            self._planes(given_HW, size) if given_HW is not None and given_ids else None,
+            self.frame,
+            seen_BO=seen,
+            given_BO=torch.tensor([[i in given_ids for i in self.object_ids]], device=self.device),
+            generator=self._generator,
+            trace=self.trace,
+        )
         self.frame += 1
-        return self._probabilities(cropped(logits, pad), frame.shape[:2])
+        return self._probabilities(logits, frame.shape[:2])
 
     @torch.inference_mode()
     def remove_object(self, number: int) -> None:
@@ -127,10 +121,14 @@ class Stream:
             there = ", ".join(map(str, here)) or "no objects"
             raise InputError(f"expected an object to remove of {there}, found {number}: check the id")
         self.removed.add(number)
-        self._forget(self.object_ids.index(number))
+        for memory in self._passes.memories:
+            memory.forget(self.object_ids.index(number))
 
-    def _forget(self, row: int) -> None:
-        self._memory.forget(row)
+    def _planes(self, ids_HW: NDArray[np.integer], size: tuple[int, int]) -> Tensor:
+        """Masks (1, O, h, w) in [0, 1] of all objects at the working size."""
+        ids = torch.as_tensor(ids_HW.astype(np.int64), device=self.device)
+        numbers = torch.tensor(self.object_ids, device=self.device)[:, None, None]
+        return to_working_size((ids[None] == numbers).float()[None], size, masks=True)
 
     def _known(self, given_ids: list[int]) -> tuple[Tensor, int]:
         """Objects to read from the memory, boolean (1, O), and how many are new; these join the others."""
@@ -177,20 +175,13 @@ class Stream:
         image = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         return image.permute(2, 0, 1)[None].float() / 255, mask
 
-    def _resized(self, maps: Tensor, mode: str) -> Tensor:
-        height, width = maps.shape[-2:]
-        side = self.settings.size
-        if side is None or min(height, width) == side:
-            return maps
-        scale = side / min(height, width)
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        options = {} if mode == "area" else {"align_corners": False, "antialias": True}
-        return F.interpolate(maps, size=size, mode=mode, **options)
-
     def save(self, path: str | Path) -> None:
         """Write everything that later steps depend on, the network included, to one safetensors file."""
-        tensors = {MEMORY + k: v for k, v in self.memory.tensors().items()} if self.memory.slots else {}
-        tensors |= {NETWORK + k: v for k, v in self.network.state_dict().items()}
+        tensors = {NETWORK + k: v for k, v in self.network.state_dict().items()}
+        states = [memory.state for memory in self._passes.memories]
+        for number, state in enumerate(states):
+            held = state.tensors() if state.slots else {}
+            tensors |= {_memory(number) + name: tensor for name, tensor in held.items()}
         tensors[RANDOM] = self._generator.get_state()
         if self.trace is not None:
             tensors[TRACE] = _as_bytes(self.trace)
@@ -203,7 +194,9 @@ class Stream:
             "removed": sorted(self.removed),
             "frame": self.frame,
             "frame_size": self._frame_size,
-            "memory_size": self.memory.size,
+            "memory_sizes": [state.size for state in states],
+            "scales": self.settings.scales,
+            "flip": self.settings.flip,
         }
         try:
             with replacing(Path(path)) as scratch:
@@ -228,24 +221,32 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"expected a stream saved by stremn at {path}, found: {error}") from error
-    if header.get("format") != FORMAT:
+    if header.get("format") not in (FORMAT, OLD_FORMAT):
         raise InputError(f"expected a stream saved by stremn ({FORMAT}) at {path}, found another file")
     about = json.loads(header["about"])
     meta = about["meta"]
     network = described_network(meta)
     load_weights(network, _under(tensors, NETWORK), str(path))
-    settings = StreamSettings(size=about["size"], precision=about.get("precision", "float32"), device=device)
+    names = ("size", "precision", "scales", "flip")  # older files have fewer
+    settings = StreamSettings(**{name: about[name] for name in names if name in about}, device=device)
     stream = Stream(network, Policy(**about["policy"]), meta, settings)
     steps = json.loads(tensors[TRACE].numpy().tobytes()) if TRACE in tensors else about.get("trace")
     stream.trace = None if steps is None else Trace.from_dict(steps, str(path))
     stream.object_ids, stream.frame = about["object_ids"], about["frame"]
     stream.removed = set(about.get("removed", ()))
     stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
-    memory = {k: v.to(stream.device) for k, v in _under(tensors, MEMORY).items()}
-    size = (about["memory_size"][0], about["memory_size"][1])
-    stream._memory = make_memory(stream.policy, memory, size)
+    memories = []
+    for number, (height, width) in enumerate(about.get("memory_sizes") or [about["memory_size"]]):
+        held = {k: v.to(stream.device) for k, v in _under(tensors, _memory(number)).items()}
+        memories.append(make_memory(stream.policy, held, (height, width)))
+    stream._passes = Passes(stream._net, stream.policy, settings.scales, settings.flip, memories)
     stream._generator.set_state(tensors[RANDOM])
     return stream
+
+
+def _memory(number: int) -> str:
+    """What the names of the tensors of a scale's memory start with."""
+    return f"memory{number or ''}."
 
 
 def _as_bytes(trace: Trace) -> Tensor:

@@ -12,31 +12,32 @@ Without gradients the same in place, for rules on slots and on single features a
 """
 
 from stremn.memory.buffer import MemoryBuffer
+from stremn.memory.differentiable import DifferentiableMemory
 from stremn.memory.feature_state import FeatureState
 from stremn.memory.features import FeatureMemory
-from stremn.memory.interface import Memory, make_memory
+from stremn.memory.interface import Memory, StepMemory, make_memory
 from stremn.memory.policies import POLICIES, Policy, make_policy
 from stremn.memory.read import read
-from stremn.memory.state import MemoryState, Template, load_state, save_state
+from stremn.memory.state import MemoryState, Template
 from stremn.memory.trace import Trace, TraceStep
 from stremn.memory.write import decide, write
 
 __all__ = [
     "POLICIES",
+    "DifferentiableMemory",
     "FeatureMemory",
     "FeatureState",
     "Memory",
     "MemoryBuffer",
     "MemoryState",
     "Policy",
+    "StepMemory",
     "Template",
     "Trace",
     "TraceStep",
     "decide",
-    "load_state",
     "make_memory",
     "make_policy",
     "read",
-    "save_state",
     "write",
 ]

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from stremn.memory.fusion import fused_slots, wanted
-from stremn.memory.policies import Policy
+from stremn.memory.policy import Policy
 from stremn.memory.read import read
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
-from stremn.memory.write import decide
+from stremn.memory.write import decide, let_pass
 from stremn.ops.attention import Affinity
 
 
@@ -45,10 +45,6 @@ class MemoryBuffer:
         """Slots in use."""
         return self._used
 
-    def bytes(self) -> int:
-        """Size of the slots in use in bytes."""
-        return self.state.bytes()
-
     def read(
         self,
         query_key_BChw: Tensor,
@@ -66,12 +62,7 @@ class MemoryBuffer:
 
     def skip(self, frame: int, trace: Trace | None = None) -> None:
         """Let a frame pass that is not due."""
-        if trace is None or not self._used:
-            return
-        none, unseen = torch.zeros_like(self.state.given[:, :, 0]), torch.empty(0)
-        decide(
-            self.state, Template(unseen, unseen, unseen, unseen, frame, none, none), self.policy, trace=trace
-        )
+        let_pass(self.state, frame, self.policy, trace)
 
     @torch.no_grad()
     def write(

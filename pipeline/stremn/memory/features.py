@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stremn.memory.feature_rules import Entries
 from stremn.memory.feature_state import FeatureState, reserved, template_entries
-from stremn.memory.policies import Policy
+from stremn.memory.policy import Policy
 from stremn.memory.state import EMPTY, Template, tokens
 from stremn.memory.trace import Trace
 from stremn.ops.attention import Affinity
@@ -59,10 +59,6 @@ class FeatureMemory:
     def slots(self) -> int:
         """Frames' worth of entries in use."""
         return self.state.slots
-
-    def bytes(self) -> int:
-        """Size of the entries in use in bytes."""
-        return self.state.bytes()
 
     @torch.no_grad()
     def read(

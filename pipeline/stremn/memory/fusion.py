@@ -16,40 +16,20 @@ Silent, and decided here:
 Letters: B clips, O objects, G key groups (1 or O), K slots, S slots plus a free one, P pairs, N positions, C channels.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from stremn.errors import InputError
-from stremn.memory.state import MemoryState
+from stremn.memory.policy import NETWORK, Policy
+from stremn.memory.state import Fusion, MemoryState, Template
 from stremn.ops.similarity import normalised, template_similarity
 
-if TYPE_CHECKING:
-    from stremn.memory.policies import Policy
-    from stremn.memory.state import Template
-
 STRATEGIES = ("least_similar", "most_similar", "all_others")
-NETWORK, OFF = "network", "none"  # YAML reads "off" as False
+OFF = "none"  # YAML reads "off" as False
 SWITCHES = (NETWORK, OFF, *STRATEGIES)
 """``Policy.fusion``: as the network was built (none without a cell), never, or by this strategy."""
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """A network's fusion.
-
-    Attributes:
-        cell: X_i (leaving), X_j (staying), both (P, N, C), and (h, w) → X̂_j (P, N, C).
-        strategy: which templates take over: entry of ``STRATEGIES`` (Table 6 and the text above it).
-        keys: the cell's keys are stored, too; False for keys of the image alone.
-    """
-
-    cell: Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
-    strategy: str
-    keys: bool = True
 
 
 def checked_strategy(name: str | None) -> str | None:
@@ -59,7 +39,7 @@ def checked_strategy(name: str | None) -> str | None:
     return name
 
 
-def wanted(policy: "Policy", template: "Template") -> Fusion | None:
+def wanted(policy: Policy, template: Template) -> Fusion | None:
     """The fusion of a write: what the policy asks for and the network has.
 
     Raises:
@@ -85,9 +65,7 @@ class FusedSlots:
     tensors: dict[str, Tensor]
 
 
-def fused_slots(
-    state: MemoryState, weights_BOS: Tensor, policy: "Policy", fusion: Fusion
-) -> FusedSlots | None:
+def fused_slots(state: MemoryState, weights_BOS: Tensor, policy: Policy, fusion: Fusion) -> FusedSlots | None:
     """The templates that change because others are about to be overwritten; None: no such.
 
     Args:
@@ -111,9 +89,7 @@ def fused_slots(
     return FusedSlots((clip, row, slot), {name: new.to(old[name].dtype) for name, new in tensors.items()})
 
 
-def fused_state(
-    state: MemoryState, template: "Template", weights_BOS: Tensor, policy: "Policy"
-) -> MemoryState:
+def fused_state(state: MemoryState, template: Template, weights_BOS: Tensor, policy: Policy) -> MemoryState:
     """The memory just before Eq. 4: a new state, or ``state`` itself where nothing is fused."""
     fusion = wanted(policy, template)
     found = None if fusion is None else fused_slots(state, weights_BOS, policy, fusion)
@@ -127,7 +103,7 @@ def fused_state(
     return MemoryState(**{**state.tensors(), **changed}, size=state.size)
 
 
-def _targets(state: MemoryState, chosen_BOK: Tensor, policy: "Policy", strategy: str) -> Tensor:
+def _targets(state: MemoryState, chosen_BOK: Tensor, policy: Policy, strategy: str) -> Tensor:
     """Boolean (B, O, K): the templates into which the chosen one is fused."""
     leaves = (chosen_BOK & state.valid).any(-1, keepdim=True)
     allowed = state.valid & ~chosen_BOK & leaves

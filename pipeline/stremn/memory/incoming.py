@@ -6,15 +6,12 @@ at least one free column.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from stremn.memory.policy import Policy
 from stremn.memory.state import EMPTY
-
-if TYPE_CHECKING:
-    from stremn.memory.policies import Policy
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Incoming:
     given: Tensor
     given_now: Tensor
     similarity: Callable[[str], Tensor]
-    policy: "Policy"
+    policy: Policy
     noise: bool = False
     generator: torch.Generator | None = None
     logit_scale: Tensor | float = 1.0

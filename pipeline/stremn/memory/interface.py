@@ -1,4 +1,4 @@
-"""One memory for inference, whatever its unit: slots or single features."""
+"""One interface of all memories: for training or inference, of slots or of single features."""
 
 from typing import Protocol
 
@@ -8,14 +8,14 @@ from torch import Tensor
 from stremn.memory.buffer import MemoryBuffer
 from stremn.memory.feature_state import FeatureState
 from stremn.memory.features import FeatureMemory
-from stremn.memory.policies import Policy
+from stremn.memory.policy import Policy
 from stremn.memory.state import MemoryState, Template
 from stremn.memory.trace import Trace
 from stremn.ops.attention import Affinity
 
 
-class Memory(Protocol):
-    """What a rollout or a stream asks of a memory. It changes in place; no gradient passes through it.
+class StepMemory(Protocol):
+    """What one step asks of a memory, in training (``DifferentiableMemory``) as in inference.
 
     For each frame: ``read`` once if ``slots``; then ``write`` its template if it is ``due``, else ``skip``.
     """
@@ -30,10 +30,6 @@ class Memory(Protocol):
     @property
     def slots(self) -> int:
         """Slots, or frames' worth of features, in use; 0: there is nothing to read."""
-        ...
-
-    def bytes(self) -> int:
-        """Size of what is in use, in bytes."""
         ...
 
     def read(
@@ -60,6 +56,10 @@ class Memory(Protocol):
     ) -> None:
         """Store a template, after removing what the rule decides."""
         ...
+
+
+class Memory(StepMemory, Protocol):
+    """What a stream asks besides. It changes in place; no gradient passes through it."""
 
     def add_objects(self, count: int) -> None:
         """Make room for objects that appear now; the memory holds nothing for them yet."""

@@ -1,106 +1,25 @@
-"""Every update rule of the papers by name, and the settings that a rule runs with.
+"""Every update rule of the papers by name.
 
 To add a rule, write a function as in ``slot_rules`` (whole templates) or ``feature_rules`` (single features)
 and one line in ``POLICIES``.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
-from torch import Tensor
-
+import stremn.memory.slot_rules as slot_rules
 from stremn.errors import InputError
-from stremn.memory import slot_rules
-from stremn.memory.feature_rules import Entries, learned_features, least_frequently_used, similar_features
-from stremn.memory.fusion import NETWORK, OFF, SWITCHES
-from stremn.memory.incoming import Incoming
+from stremn.memory.feature_rules import learned_features, least_frequently_used, similar_features
+from stremn.memory.fusion import OFF, SWITCHES
+from stremn.memory.policy import NETWORK, POLICIES, Entry, Index, Policy
 from stremn.memory.slot_rules import when_full
 
-Index = Literal["top_k", "softmax"]
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A rule with its settings; ``make_policy`` checks them.
-
-    Attributes:
-        name: entry of ``POLICIES``.
-        slots: K, the largest number of slots; None where the rule decides alone how many it keeps.
-        protect_first: never evict a template whose mask was given (the first frame).
-        protect_previous: never evict the latest template when the next one arrives.
-        every: period in frames, of ``every_n`` and of the rules on features.
-        per_object: one eviction decision for each object instead of one per frame.
-        temperature: τ of Eq. 3.
-        index: what counts as use of a feature (AMM Table IV): ``top_k``: each query position whose
-            k best affinities it is among; ``softmax``: its weights in the read, added up.
-        index_k: that k where the network reads without a top-k of its own (20 as in STCN).
-        keep_latest: ``every_n`` holds the latest frame too (STM); False: only given and N-th frames (STCN).
-        fusion: what happens to an evicted template's information: entry of ``fusion.SWITCHES``.
-    """
-
-    name: str
-    slots: int | None = 6
-    protect_first: bool = True
-    protect_previous: bool = False
-    every: int = 5
-    per_object: bool = False
-    temperature: float = 1.0
-    index: Index = "top_k"
-    index_k: int = 20
-    keep_latest: bool = True
-    fusion: str = NETWORK
-
-    def __call__(self, incoming: Incoming | Entries) -> Tensor:
-        """Weights (B, D, S) of Eq. 4; for a rule on features scores (B, M), the lowest go."""
-        return POLICIES[self.name].rule(incoming)
-
-    @property
-    def entry(self) -> "Entry":
-        """The rule's line in ``POLICIES``."""
-        return POLICIES[self.name]
-
-    def due(self, frame: int) -> bool:
-        """Whether a frame without a given mask may be stored: False between two periods of some rules."""
-        periodic = self.entry.unit == "feature" or (self.entry.periodic and not self.keep_latest)
-        return not periodic or frame % self.every == 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One rule.
-
-    Attributes:
-        rule: of ``Incoming`` (unit ``slot``) or of ``feature_rules.Entries`` (unit ``feature``).
-        title: the paper's letter and words.
-        source: where the papers describe it.
-        fixed: keeps to K slots, or K frames' worth of features.
-        unit: what is removed at once: a whole template, or single features.
-        random: draws random numbers.
-        periodic: stores nothing between two periods if it does not keep the latest frame.
-        protect_first: what ``Policy.protect_first`` is where it is not set.
-        index: what ``Policy.index`` is where it is not set.
-        update_keys: compares update keys, which not every system has.
-    """
-
-    rule: Callable[..., Tensor]
-    title: str
-    source: str
-    fixed: bool
-    unit: Literal["slot", "feature"] = "slot"
-    random: bool = False
-    periodic: bool = False
-    protect_first: bool = True
-    index: Index = "top_k"
-    update_keys: bool = False
-
+__all__ = ["POLICIES", "Entry", "Policy", "make_policy"]
 
 _features = partial(Entry, fixed=True, unit="feature")
 
-
-POLICIES: dict[str, Entry] = {
+POLICIES |= {
     "learned": Entry(
         when_full(slot_rules.learned), "Learned (STReMN)", "STReMN Eqs. 1–4", True, update_keys=True
     ),

@@ -1,7 +1,5 @@
 """Reading the memory with a query frame (STReMN Eq. 5)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
@@ -10,12 +8,9 @@ from stremn.memory.trace import Trace
 from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.attention import Affinity, space_time_read
 
-if TYPE_CHECKING:
-    from stremn.memory.interface import Memory
-
 
 def read(
-    state: "MemoryState | Memory",
+    state: MemoryState,
     query_key_BChw: Tensor,
     *,
     affinity: Affinity = "dot",
@@ -26,17 +21,15 @@ def read(
     """Values gathered from all slots at each position of the query frame.
 
     Args:
-        state: a memory with at least one slot, as a value or one that changes in place.
+        state: a memory with at least one slot.
         query_key_BChw: (B, Ck, h, w).
         affinity, top_k: see ``ops.attention.space_time_read``.
         trace: records the read mass, the share of the attention that each slot received.
-        regulariser: of the affinity, in training; only for a memory as a value.
+        regulariser: of the affinity, in training.
 
     Returns:
         (B, O, Cv, h, w). An object that no slot holds yet reads as zeros.
     """
-    if not isinstance(state, MemoryState):
-        return state.read(query_key_BChw, affinity=affinity, top_k=top_k, trace=trace)
     query_BNC = tokens(query_key_BChw)
     valid = state.valid
     everything = bool(valid.all())

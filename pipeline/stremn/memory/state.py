@@ -4,25 +4,30 @@ Letters: B clips, O objects, G key groups (1 or O), K slots in use, N = h·w pos
 h w feature map.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from stremn.errors import InputError
-from stremn.files import replacing
 from stremn.ops.similarity import normalised
 
-if TYPE_CHECKING:
-    from stremn.memory.fusion import Fusion
-
 EMPTY = -1  # frame index of a slot that holds nothing for an object
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A network's fusion of templates, see ``memory.fusion``.
+
+    Attributes:
+        cell: X_i (leaving), X_j (staying), both (P, N, C), and (h, w) → X̂_j (P, N, C).
+        strategy: which templates take over: entry of ``memory.fusion.STRATEGIES`` (Table 6 and the text above it).
+        keys: the cell's keys are stored, too; False for keys of the image alone.
+    """
+
+    cell: Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+    strategy: str
+    keys: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Template:
     given: Tensor
     logit_scale: Tensor | float = 1.0
     age_score: Callable[[Tensor], Tensor] | None = None
-    fusion: "Fusion | None" = None
+    fusion: Fusion | None = None
     cover: Tensor | None = None
 
 
@@ -112,27 +117,6 @@ class MemoryState:
     def bytes(self) -> int:
         """Size of all slots in bytes."""
         return sum(t.numel() * t.element_size() for t in self.tensors().values())
-
-
-def save_state(path: Path, state: MemoryState) -> None:
-    """Write a memory to one safetensors file; the old file stays if writing fails."""
-    with replacing(path) as scratch:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()},
-            scratch,
-            metadata={"stremn": "memory-state 1", "size": json.dumps(state.size)},
-        )
-
-
-def load_state(path: Path, device: torch.device | str = "cpu") -> MemoryState:
-    """Read what ``save_state`` wrote, bit for bit."""
-    try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            size = json.loads((file.metadata() or {})["size"])
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return MemoryState(**found, size=(int(size[0]), int(size[1])))
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
-        raise InputError(f"expected a memory state saved by stremn in {path}, found: {error}") from error
 
 
 def template_tokens(template: Template, per_object_keys: bool) -> dict[str, Tensor]:

@@ -3,15 +3,13 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from stremn.errors import InputError
 from stremn.files import replacing
-
-if TYPE_CHECKING:
-    from stremn.memory.incoming import Incoming
+from stremn.memory.incoming import Incoming
 
 FORMAT = "stremn-trace"
 VERSION = 1
@@ -72,7 +70,7 @@ class Trace:
         mean = (mass_BOK * weight).sum(1) / weight.sum(1).clamp_min(1)
         self._mass = mean.detach().float().cpu()
 
-    def wrote(self, incoming: "Incoming", weights: Tensor, scores: Tensor | None) -> None:
+    def wrote(self, incoming: Incoming, weights: Tensor, scores: Tensor | None) -> None:
         """Record one decision for every clip and row."""
         chosen = weights.detach().float().cpu()
         held, evictable = incoming.held.cpu(), incoming.evictable.cpu()

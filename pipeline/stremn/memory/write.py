@@ -4,6 +4,8 @@ Letters: B clips, O objects, D decision rows (1 or O), G key groups, K slots, S 
 N positions.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +13,7 @@ from torch import Tensor
 from stremn.errors import InputError
 from stremn.memory.fusion import fused_state, similarity_to_newer
 from stremn.memory.incoming import Incoming
-from stremn.memory.policies import Policy
+from stremn.memory.policy import Policy
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
 from stremn.ops.similarity import normalised, template_similarity
@@ -34,43 +36,77 @@ def decide(
     Raises:
         InputError: a rule that works on single features.
     """
-    if policy.entry.unit != "slot":
-        raise InputError(
-            f"expected a rule that keeps whole templates for training and prediction, found {policy.name!r}, "
-            "which removes single features and passes no gradient: segment with it under torch.no_grad()"
-        )
-    batch, objects = template.present.shape
-    if state.slots == 0:
-        held = torch.full((batch, objects, 0), EMPTY, device=template.present.device)
-        state = MemoryState(
-            template.key.new_empty(0), template.key.new_empty(0), template.key.new_empty(0), held, held.bool()
-        )
     shared = not policy.per_object
+    held_BOK, given_BOK = _held(state, template.present)
     scores: dict[str, Tensor] = {}
 
     def similarity(which: str) -> Tensor:
         found = _scores(state, template, which, shared)
         if which == "update_keys" and template.age_score is not None:
-            age = template.frame - _rows(state.frame_index, shared)
+            age = template.frame - _rows(held_BOK, shared)
             found = found + template.age_score(age.to(found.dtype))
         scores[which] = F.pad(found, (0, 1))
         return scores[which]
 
-    incoming = Incoming(
+    incoming = _incoming(
+        policy,
+        held_BOK,
+        given_BOK,
+        template.given,
         frame=template.frame,
-        held=F.pad(_rows(state.frame_index, shared), (0, 1), value=EMPTY),
-        given=F.pad(_rows(state.given, shared), (0, 1)),
-        given_now=_rows(template.given[..., None], shared)[..., 0],
         similarity=similarity,
-        policy=policy,
         noise=noise,
         generator=generator,
         logit_scale=template.logit_scale,
     )
-    weights = policy(incoming)
+    weights = _applied(policy, incoming)
     if trace is not None:
         trace.wrote(incoming, weights, next(iter(scores.values()), None))
-    return weights.expand(-1, objects, -1)
+    return weights.expand(-1, held_BOK.shape[1], -1)
+
+
+def let_pass(state: MemoryState, frame: int, policy: Policy, trace: Trace | None) -> None:
+    """Record a frame that is not looked at: no mask of it is given, and the rule compares nothing."""
+    if trace is None or not state.slots:
+        return
+
+    def similarity(which: str) -> Tensor:
+        raise RuntimeError(f"rule {policy.name!r} compares {which} with a frame that it does not look at")
+
+    none_BO = torch.zeros_like(state.given[:, :, 0])
+    incoming = _incoming(policy, state.frame_index, state.given, none_BO, frame=frame, similarity=similarity)
+    trace.wrote(incoming, _applied(policy, incoming), None)
+
+
+def _applied(policy: Policy, incoming: Incoming) -> Tensor:
+    if policy.entry.unit != "slot":
+        raise InputError(
+            f"expected a rule that keeps whole templates for training and prediction, found {policy.name!r}, "
+            "which removes single features and passes no gradient: segment with it under torch.no_grad()"
+        )
+    return policy(incoming)
+
+
+def _held(state: MemoryState, present_BO: Tensor) -> tuple[Tensor, Tensor]:
+    """Which frame each slot holds for each object, and whether its mask was given, both (B, O, K)."""
+    if state.slots:
+        return state.frame_index, state.given
+    nothing = torch.full((*present_BO.shape, 0), EMPTY, device=present_BO.device)
+    return nothing, nothing.bool()
+
+
+def _incoming(
+    policy: Policy, held_BOK: Tensor, given_BOK: Tensor, given_BO: Tensor, **others: Any
+) -> Incoming:
+    """What the rule sees: one row for each decision, and a free column behind the slots."""
+    shared = not policy.per_object
+    return Incoming(
+        held=F.pad(_rows(held_BOK, shared), (0, 1), value=EMPTY),
+        given=F.pad(_rows(given_BOK, shared), (0, 1)),
+        given_now=_rows(given_BO[..., None], shared)[..., 0],
+        policy=policy,
+        **others,
+    )
 
 
 def write(
@@ -106,11 +142,7 @@ def apply(state: MemoryState, template: Template, weights_BOS: Tensor, per_objec
         stored[name] = _blend(padded, new, weights[:, : new.shape[1]])
     chosen = weights.detach() > 0.5
     index = torch.where(template.present, template.frame, EMPTY)[..., None]
-    if state.slots:
-        frame_index, given = state.frame_index, state.given
-    else:
-        frame_index = torch.full((*template.present.shape, 0), EMPTY, device=index.device)
-        given = frame_index.bool()
+    frame_index, given = _held(state, template.present)
     if grows:
         frame_index, given = F.pad(frame_index, (0, 1), value=EMPTY), F.pad(given, (0, 1))
     return MemoryState(

@@ -4,9 +4,10 @@ Nothing that could run code is ever read: a checkpoint holds tensors and JSON.
 """
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from stremn.errors import InputError
 from stremn.files import replacing
-from stremn.models.registry import build_model
+from stremn.models.registry import SYSTEMS, N, build_model
+from stremn.models.vos import VOSNetwork
 
 FORMAT = "stremn-model 1"
 
@@ -63,20 +65,31 @@ def shipped_checkpoint(name: str = "stremn") -> Path:
     return path
 
 
-def load_model(
-    path: Path, systems: dict[str, type[nn.Module]] | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A network with its weights, in evaluation mode on the CPU, and its description."""
+@overload
+def load_model(path: Path) -> tuple[VOSNetwork, dict[str, Any]]: ...
+@overload
+def load_model(path: Path, systems: Mapping[str, type[N]]) -> tuple[N, dict[str, Any]]: ...
+def load_model(path: Path, systems: Mapping[str, Any] = SYSTEMS) -> tuple[nn.Module, dict[str, Any]]:
+    """A network with its weights, in evaluation mode on the CPU, and its description.
+
+    Raises:
+        InputError: not a checkpoint of one of these systems, or weights that do not fit.
+    """
     meta = read_meta(path)
     model = described_network(meta, systems)
     load_weights(model, load(path.read_bytes()), str(path))
     return model.eval(), meta
 
 
-def described_network(meta: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None) -> nn.Module:
+@overload
+def described_network(meta: Mapping[str, Any]) -> VOSNetwork: ...
+@overload
+def described_network(meta: Mapping[str, Any], systems: Mapping[str, type[N]]) -> N: ...
+def described_network(meta: Mapping[str, Any], systems: Mapping[str, Any] = SYSTEMS) -> nn.Module:
     """The network that a description names, without looking for pretrained weights: its own follow."""
     fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}
-    return build_model(meta["system"], fields, systems)
+    network: nn.Module = build_model(meta["system"], fields, systems)
+    return network
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stremn.errors import InputError
 from stremn.models.checkpoints import load_model, read_meta
 from stremn.models.registry import build_model
+from stremn.models.vos import VOSNetwork
 
 PREFIX = "module."
 COUNTER = "num_batches_tracked"  # of BatchNorm: not used in evaluation, absent from old files
@@ -80,7 +81,7 @@ def is_released_format(path: Path) -> bool:
     return start == b"PK\x03\x04" or start[:1] == b"\x80"
 
 
-def load_official(path: Path, system: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_official(path: Path, system: str) -> tuple[VOSNetwork, dict[str, Any]]:
     """The released network of a system with the weights of ``path``, in evaluation mode, and its description.
 
     Args:
@@ -100,7 +101,7 @@ def load_official(path: Path, system: str) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), meta
 
 
-def load_network(path: Path, system: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(path: Path, system: str) -> tuple[VOSNetwork, dict[str, Any]]:
     """Weights of a system, ours (safetensors) or the release's, whichever the file is.
 
     Raises:

@@ -3,7 +3,6 @@
 Letters: B clips, S frames of a stack, C channels of a frame, H W pixels, h w feature map.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -13,29 +12,10 @@ from stremn.errors import InputError
 from stremn.memory import Policy, Trace
 from stremn.models.backbones import group_norm
 from stremn.models.prediction import Output, PredictionNetwork, check_output, compose, start_as_a_copy
-from stremn.models.predictor_memory import SlotSession
+from stremn.models.predictor_memory import SlotSession, StackFeatures
 from stremn.ops.attention import Affinity
 
 SLOPE = 0.2  # of LeakyReLU below 0
-
-
-@dataclass(frozen=True)
-class StackFeatures:
-    """What the shared encoder says of a stack; the same features serve as query and as memory.
-
-    Attributes:
-        feature: (B, D, h, w).
-        last: the stack's latest frame (B, C, H, W) in [0, 1].
-        skips: finer maps, finest first; empty without ``skips``.
-    """
-
-    feature: Tensor
-    last: Tensor
-    skips: tuple[Tensor, ...] = ()
-
-    def __getitem__(self, rows: Tensor) -> "StackFeatures":
-        """Some stacks of the batch."""
-        return StackFeatures(self.feature[rows], self.last[rows], tuple(s[rows] for s in self.skips))
 
 
 class VideoPredictor(PredictionNetwork):

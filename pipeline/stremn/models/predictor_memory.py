@@ -9,25 +9,65 @@ Letters: B clips, T frames, S frames of a stack, C channels, H W pixels, h w fea
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stremn.memory import (
+    DifferentiableMemory,
     FeatureState,
     MemoryState,
     Policy,
+    StepMemory,
     Template,
     Trace,
     make_memory,
     make_policy,
-    read,
-    write,
 )
+from stremn.ops.attention import Affinity
 
-if TYPE_CHECKING:
-    from stremn.models.predictor import StackFeatures, VideoPredictor
+
+@dataclass(frozen=True)
+class StackFeatures:
+    """What the shared encoder says of a stack; the same features serve as query and as memory.
+
+    Attributes:
+        feature: (B, D, h, w).
+        last: the stack's latest frame (B, C, H, W) in [0, 1].
+        skips: finer maps, finest first; empty without ``skips``.
+    """
+
+    feature: Tensor
+    last: Tensor
+    skips: tuple[Tensor, ...] = ()
+
+    def __getitem__(self, rows: Tensor) -> "StackFeatures":
+        """Some stacks of the batch."""
+        return StackFeatures(self.feature[rows], self.last[rows], tuple(s[rows] for s in self.skips))
+
+
+class StackNetwork(Protocol):
+    """What the memory of stacks asks of a network; see ``models.predictor.VideoPredictor``."""
+
+    stack: int
+    affinity: Affinity
+    top_k: int | None
+    read_memory: bool
+    query_key: nn.Conv2d
+    query_update: nn.Conv2d
+    memory_key: nn.Conv2d
+    memory_value: nn.Conv2d
+    memory_update: nn.Conv2d
+
+    def encode(self, stacks: Tensor) -> StackFeatures:
+        """Features of stacks (B, S·C, H, W)."""
+        ...
+
+    def decode(self, query: StackFeatures, read: Tensor) -> Tensor:
+        """The next frame (B, C, H, W) from the read (B, Cv, h, w)."""
+        ...
 
 
 def stack_at(frames_BTCHW: Tensor, t: int, size: int) -> Tensor:
@@ -36,7 +76,7 @@ def stack_at(frames_BTCHW: Tensor, t: int, size: int) -> Tensor:
     return frames_BTCHW[:, index].flatten(1, 2)
 
 
-def memorise(model: "VideoPredictor", stack: "StackFeatures", frame: int, *, first: bool) -> Template:
+def memorise(model: StackNetwork, stack: StackFeatures, frame: int, *, first: bool) -> Template:
     """The template of a stack that ends at ``frame``. The first one kept is protected as a given mask is."""
     present = torch.ones(len(stack.feature), 1, dtype=torch.bool, device=stack.feature.device)
     return Template(
@@ -58,7 +98,7 @@ class SlotSession:
 
     def __init__(
         self,
-        model: "VideoPredictor",
+        model: StackNetwork,
         policy: Policy,
         *,
         in_place: bool,
@@ -66,10 +106,10 @@ class SlotSession:
         noise: bool = False,
         trace: Trace | None = None,
     ) -> None:
-        self.model, self.policy, self.generator = model, policy, generator
-        self.noise, self.trace = noise, trace
-        self._value = MemoryState.empty()
-        self._memory = make_memory(policy) if in_place else None
+        self.model, self.generator, self.trace = model, generator, trace
+        self._memory: StepMemory = (
+            make_memory(policy) if in_place else DifferentiableMemory(policy, noise=noise)
+        )
         self._reads_all = trace is not None or policy.entry.unit == "feature"  # which counts what is read
         self._recent: Tensor | None = None
         self._seen = 0
@@ -77,7 +117,7 @@ class SlotSession:
     @property
     def state(self) -> MemoryState | FeatureState:
         """The memory as it is now; in place, views that the next write may change."""
-        return self._value if self._memory is None else self._memory.state
+        return self._memory.state
 
     def step(self, frames_BTCHW: Tensor) -> Tensor:
         """Take in the next T frames, write their complete stacks; predict the frame after, (B, C, H, W).
@@ -102,39 +142,29 @@ class SlotSession:
             self._write(stack, self._seen - 1)
         return predicted
 
-    def _read(self, stack: "StackFeatures", frame: int) -> Tensor:
+    def _read(self, stack: StackFeatures, frame: int) -> Tensor:
         """What the memory says to a stack that ends at ``frame``, (B, Cv, h, w)."""
         model, trace = self.model, self.trace
         if not model.read_memory:
             width = model.memory_value.out_channels
             return stack.feature.new_zeros(len(stack.feature), width, *stack.feature.shape[-2:])
-        memory = self._value if self._memory is None else self._memory
-        if not memory.slots:
-            own = memorise(model, stack, frame, first=True)
-            memory, trace = write(MemoryState.empty(), own, make_policy("previous")), None
+        memory = self._memory
+        if not memory.slots:  # nothing but its own template
+            memory, trace = DifferentiableMemory(make_policy("previous")), None
+            memory.write(memorise(model, stack, frame, first=True))
         key = model.query_key(stack.feature)
-        return read(memory, key, affinity=model.affinity, top_k=model.top_k, trace=trace)[:, 0]
+        return memory.read(key, affinity=model.affinity, top_k=model.top_k, trace=trace)[:, 0]
 
-    def _write(self, stack: "StackFeatures", frame: int) -> None:
+    def _write(self, stack: StackFeatures, frame: int) -> None:
         """Put the template of a stack that ends at ``frame`` where the policy decides."""
-        memory = self._value if self._memory is None else self._memory
-        template = memorise(self.model, stack, frame, first=not memory.slots)
-        if self._memory is None:
-            self._value = write(
-                self._value,
-                template,
-                self.policy,
-                generator=self.generator,
-                noise=self.noise,
-                trace=self.trace,
-            )
-        elif self._memory.due(frame, template.given):
+        template = memorise(self.model, stack, frame, first=not self._memory.slots)
+        if self._memory.due(frame, template.given):
             self._memory.write(template, generator=self.generator, trace=self.trace)
         else:
             self._memory.skip(frame, self.trace)
 
 
-def _encoded(model: "VideoPredictor", frames_BTCHW: Tensor, ends: list[int]) -> Iterator["StackFeatures"]:
+def _encoded(model: StackNetwork, frames_BTCHW: Tensor, ends: list[int]) -> Iterator[StackFeatures]:
     """The stacks that end at some frames, encoded together where a gradient is kept anyway."""
     stacks = [stack_at(frames_BTCHW, t, model.stack) for t in ends]
     if not stacks or not torch.is_grad_enabled():

@@ -1,24 +1,27 @@
 """Systems by name."""
 
 import inspect
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import nn
 
 from stremn.errors import InputError
 from stremn.models.convlstm import ConvLSTM
+from stremn.models.prediction import PredictionNetwork
 from stremn.models.predictor import VideoPredictor
 from stremn.models.predrnn import PredRNN
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
+from stremn.models.vos import VOSNetwork
 
-SYSTEMS: dict[str, type[nn.Module]] = {"stremn": STReMN, "stm": STM, "stcn": STCN}
-"""VOS systems; adding one is a class with the methods of ``models.vos.VOSNetwork`` and a line here."""
+SYSTEMS: dict[str, type[VOSNetwork]] = {"stremn": STReMN, "stm": STM, "stcn": STCN}
+"""VOS systems; adding one is a subclass of ``models.vos.VOSNetwork`` and a line here."""
 
-PREDICTORS: dict[str, type[nn.Module]] = {
+PREDICTORS: dict[str, type[PredictionNetwork]] = {
     "stremn": VideoPredictor,
     "convlstm": ConvLSTM,
     "predrnn": PredRNN,
@@ -26,24 +29,29 @@ PREDICTORS: dict[str, type[nn.Module]] = {
 """Systems of video prediction; adding one is a ``models.prediction.PredictionNetwork`` and a line here."""
 
 
-def build_model(
-    system: str, fields: dict[str, Any], systems: dict[str, type[nn.Module]] | None = None
-) -> nn.Module:
+N = TypeVar("N", bound=nn.Module)
+
+
+@overload
+def build_model(system: str, fields: dict[str, Any]) -> VOSNetwork: ...
+@overload
+def build_model(system: str, fields: dict[str, Any], systems: Mapping[str, type[N]]) -> N: ...
+def build_model(system: str, fields: dict[str, Any], systems: Mapping[str, Any] = SYSTEMS) -> nn.Module:
     """A fresh network of a system, its convolutions channels last (a fifth faster on a CPU, same numbers).
 
-    A network's ``memory_format`` goes first: BatchNorm ResNets stay as released weights were computed.
+    A VOS system's ``memory_format`` goes first: BatchNorm ResNets stay as released weights were computed.
 
     Raises:
         InputError: unknown system or field, named together with the nearest known one.
     """
-    known = SYSTEMS if systems is None else systems
-    if system not in known:
-        raise InputError(f"expected a system of {', '.join(known)}, found {system!r}")
-    accepted = list(inspect.signature(known[system]).parameters)
+    if system not in systems:
+        raise InputError(f"expected a system of {', '.join(systems)}, found {system!r}")
+    accepted = list(inspect.signature(systems[system]).parameters)
     for name in fields:
         if name not in accepted:
             near = get_close_matches(name, accepted, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"system {system!r} has no field {name!r}{hint}")
-    network = known[system](**fields)
-    return network.to(memory_format=getattr(network, "memory_format", torch.channels_last))  # type: ignore[call-overload,no-any-return]
+    network: nn.Module = systems[system](**fields)
+    layout = network.memory_format if isinstance(network, VOSNetwork) else torch.channels_last
+    return network.to(memory_format=layout)  # type: ignore[call-overload,no-any-return]

@@ -15,9 +15,8 @@ from stremn.errors import InputError
 from stremn.models.backbones import normalisation
 from stremn.models.resnet import PlainBlock, freeze_batch_norm, make_trunk, memory_format, trunk_entry
 from stremn.models.stm import doubled, joined_read
-from stremn.models.vos import Query
+from stremn.models.vos import Query, VOSNetwork
 from stremn.ops.affinity_regularisers import AffinityRegulariser
-from stremn.ops.attention import Affinity
 
 
 class CBAM(nn.Module):
@@ -61,7 +60,7 @@ class Widen(nn.Module):
         return self.block(self.skip(skip).repeat_interleave(objects, 0) + doubled(x))
 
 
-class STCN(nn.Module):
+class STCN(VOSNetwork):
     """A key encoder of the image alone, a light value encoder, and a decoder; the memory is in ``stremn.memory``.
 
     Args:
@@ -82,9 +81,7 @@ class STCN(nn.Module):
     learns_update = False
     default_rule = "every_n"
     keeps_latest = False  # the release holds frames 0, 5, 10, … alone
-    pads_normalised = True  # padded pixels are the mean, 0 once normalised
-    memorises_padding = True  # the masks in the value encoder reach over the padding
-    affinity: Affinity = "l2"
+    affinity = "l2"
 
     def __init__(
         self,
@@ -135,6 +132,11 @@ class STCN(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
+
+    @property
+    def border(self) -> Tensor | None:
+        """The mean colour."""
+        return self.mean
 
     @property
     def top_k(self) -> int | None:

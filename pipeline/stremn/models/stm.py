@@ -20,8 +20,7 @@ from stremn.models.resnet import (
     sum_first_convolution,
     trunk_entry,
 )
-from stremn.models.vos import Query, others
-from stremn.ops.attention import Affinity
+from stremn.models.vos import Query, VOSNetwork, others
 
 
 class Refine(nn.Module):
@@ -55,7 +54,7 @@ class RefineDecoder(nn.Module):
         return self.predict(torch.relu(x))
 
 
-class STM(nn.Module):
+class STM(VOSNetwork):
     """Two encoders, four heads and the refinement decoder; the memory is in ``stremn.memory``.
 
     Args:
@@ -70,11 +69,7 @@ class STM(nn.Module):
 
     learns_update = False
     default_rule = "every_n"
-    keeps_latest = True
-    pads_normalised = False  # padded pixels are black, not the mean
-    memorises_padding = False  # around the frame the masks in the memory encoder are 0
-    affinity: Affinity = "dot"
-    top_k: int | None = None
+    memorises_padding = False  # the release cuts a result back before it pads it again
 
     def __init__(
         self,

@@ -15,13 +15,11 @@ from stremn.models.backbones import BACKBONES, copy_shared_weights, make_backbon
 from stremn.models.decoder import MaskDecoder
 from stremn.models.fusion import FusionCell
 from stremn.models.update import AgeScore
-from stremn.models.vos import Query, others
+from stremn.models.vos import Query, UpdateFrom, VOSNetwork, others
 from stremn.ops.attention import Affinity
 
-UpdateFrom = Literal["image", "mask"]
 
-
-class STReMN(nn.Module):
+class STReMN(VOSNetwork):
     """Query encoder, memory encoder, heads and decoder; the memory itself is in ``stremn.memory``.
 
     Args:
@@ -68,7 +66,7 @@ class STReMN(nn.Module):
         super().__init__()
         if update_from not in get_args(UpdateFrom):
             raise InputError(f"expected update_from 'image' or 'mask', found {update_from!r}")
-        self.keys, self.affinity, self.top_k, self.decoder_skips = keys, affinity, top_k, decoder_skips
+        self.keys, self.affinity, self.read_top_k, self.decoder_skips = keys, affinity, top_k, decoder_skips
         self.query_encoder = make_backbone(backbone, pretrained=pretrained)
         self.memory_encoder = make_backbone(backbone, channels_in=5, pretrained=pretrained)
         copy_shared_weights(self.query_encoder, self.memory_encoder)

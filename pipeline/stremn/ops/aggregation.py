@@ -20,8 +20,3 @@ def aggregation_logits(probabilities_BOHW: Tensor) -> Tensor:
     background = (1 - probabilities_BOHW).prod(1, keepdim=True)
     clamped = torch.cat([background, probabilities_BOHW], 1).clamp(EPSILON, 1 - EPSILON)
     return clamped.log() - (-clamped).log1p()
-
-
-def soft_aggregate(probabilities_BOHW: Tensor) -> Tensor:
-    """Probabilities of background and objects that sum to 1 at each pixel: (B, O + 1, H, W)."""
-    return aggregation_logits(probabilities_BOHW).softmax(1)

@@ -63,7 +63,7 @@ class SegmentRun:
         self.job, self.stream = job, stream
         self.before = stream.frame  # frames that an earlier run finished
         self.clean = FarParts() if job.postprocess else None
-        self.can_stop = job.frames.repeatable and stream.can_save
+        self.can_stop = job.frames.repeatable
 
     def write_to(self, folder: Path, stop_after: int | None = None) -> Segmented:
         """Write the results into an empty folder or, when stopped, what is needed to go on.

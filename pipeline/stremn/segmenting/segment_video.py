@@ -78,12 +78,13 @@ def segment_video(
     settings = StreamSettings.parse(
         {**own, **(MULTI_SCALE if multi_scale else {}), **fields}, "segment_video"
     )
-    if stop_after is not None and (settings.several_views or not frames.repeatable):
+    if stop_after is not None and not frames.repeatable:
         raise InputError(
-            "expected a video file or folder, seen at one scale, to stop and resume; "
+            "expected a video file or a folder of images to stop and resume; "
             "leave stop_after out (a camera's end is --stop, or Ctrl-C)"
         )
-    from stremn.inference.open import make_stream, open_system, weights_of, working_size
+    from stremn.inference.open import open_system, weights_of, working_size
+    from stremn.inference.stream import Stream
     from stremn.segmenting.segment_run import RESULTS, SegmentRun
     from stremn.segmenting.stopped import PROGRESS
 
@@ -95,7 +96,7 @@ def segment_video(
     with output_folder(out, RESULTS, overwrite=overwrite) as scratch:
         network, policy, meta = open_system(settings)
         size = working_size(meta, frames.size, settings.size)
-        stream = make_stream(network, policy, meta, settings.model_copy(update={"size": size}))
+        stream = Stream(network, policy, meta, settings.model_copy(update={"size": size}))
         job = Job(frames, given, Path(out), weights_of(settings), kinds, postprocess)
         return SegmentRun(job, stream).write_to(scratch, stop_after)
 

@@ -20,7 +20,7 @@ from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
 from stremn.settings import Settings
 from stremn.stages.base import Stage
-from stremn.tasks.rules import rule_for
+from stremn.tasks.rules import policy_for
 
 
 class Parameters(Settings):
@@ -61,7 +61,7 @@ def run(stage: Stage[Parameters]) -> dict[str, Cost]:
 def _stream(p: Parameters, rule: str, data: Path, checkpoint: Path) -> Cost:
     clips = prepared.clips(data / "vos" / p.split)
     network, meta = load_model(checkpoint)
-    policy = rule_for(network, rule, slots=p.slots, every=p.every)
+    policy = policy_for(network, rule, slots=p.slots, every=p.every)
     stream = Stream(network, policy, meta, StreamSettings(device=p.device, size=p.side, trace=False))
     return measure(stream, clips[0].frames, clips[0].masks[0], max(p.lengths))
 

@@ -18,7 +18,7 @@ from stremn.inference.read_maps import read_maps
 from stremn.models.checkpoints import load_model
 from stremn.stages.base import Stage
 from stremn.stages.runs import PREDICTIONS
-from stremn.tasks.rules import rule_for
+from stremn.tasks.rules import policy_for
 
 COLUMNS = 8  # frames of a strip
 
@@ -57,9 +57,11 @@ def read(stage: Stage[Any], run: Run, clip_name: str, object_id: int) -> Figure 
         return None
     frame, object_id = query
     network, _ = load_model(paths.network(stage.inputs(run.trained), run.network))
-    policy = rule_for(network, run.policy, **{"slots": run.slots or p.slots, "every": p.every, **run.options})
+    policy = policy_for(
+        network, run.policy, **{"slots": run.slots or p.slots, "every": p.every, **run.options}
+    )
     maps = read_maps(
-        network.to(p.device),  # type: ignore[arg-type]
+        network.to(p.device),
         clip.frames,
         clip.masks,
         policy,

@@ -18,7 +18,7 @@ from stremn.inference.multiscale import multiscale_rollout
 from stremn.inference.postprocess import postprocess_folder
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
-from stremn.tasks.rules import rule_for
+from stremn.tasks.rules import policy_for
 from stremn.tasks.vos import rollout
 
 PREDICTIONS, TRACES = "predictions", "traces"
@@ -106,7 +106,7 @@ def _segment(
 ) -> float:
     clips = prepared.clips(root)
     network, _ = load_model(paths.network(weights[run.trained], run.network))
-    policy = rule_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
+    policy = policy_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
     passes = run.scales != [1.0] or run.flip
     roll = partial(multiscale_rollout, scales=run.scales, flip=run.flip) if passes else rollout
     started = time.perf_counter()

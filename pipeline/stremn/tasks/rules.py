@@ -4,26 +4,30 @@ from typing import Any
 
 from stremn.errors import InputError
 from stremn.memory import POLICIES, Policy, make_policy
+from stremn.models.vos import VOSNetwork
 
 
-def rule_for(network: Any, name: str | None = None, **settings: Any) -> Policy:
-    """A rule for a network or its class.
+def policy_for(network: VOSNetwork | type[VOSNetwork], name: str | None = None, **settings: Any) -> Policy:
+    """A rule with its settings for a network or its class.
 
     Args:
-        network: a VOS system. Its attribute ``learns_update`` (default True) says that it has update keys,
-            ``keeps_latest`` (default True) that its rule "every N" holds the latest frame too,
-            ``default_rule`` which rule is its own (default ``learned``).
+        network: a VOS system; see ``models.vos.VOSNetwork`` for what it says of its rules.
         name: entry of ``memory.POLICIES``; None: the network's own.
         settings: see ``memory.make_policy``.
 
     Raises:
         InputError: the rule compares update keys and the network has none, or see ``make_policy``.
     """
-    learns = getattr(network, "learns_update", True)
-    name = name or str(getattr(network, "default_rule", "learned"))
-    if not learns and name in POLICIES and POLICIES[name].update_keys:
+    name = name or network.default_rule
+    if name in POLICIES and name not in usable_rules(network):
+        system = network if isinstance(network, type) else type(network)
         raise InputError(
             f"expected a rule that needs no update keys, found {name!r}: "
-            f"{getattr(network, '__name__', type(network).__name__)} has none, name another, such as 'every_n'"
+            f"{system.__name__} has none, name another, such as 'every_n'"
         )
-    return make_policy(name, keep_latest=getattr(network, "keeps_latest", True), **settings)
+    return make_policy(name, keep_latest=network.keeps_latest, **settings)
+
+
+def usable_rules(network: VOSNetwork | type[VOSNetwork]) -> list[str]:
+    """Names of the rules that a network can use: all, or those that compare no update keys."""
+    return [name for name, rule in POLICIES.items() if network.learns_update or not rule.update_keys]

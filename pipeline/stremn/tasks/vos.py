@@ -7,23 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from stremn.data.batches import IGNORED
-from stremn.memory import (
-    FeatureState,
-    Memory,
-    MemoryState,
-    Policy,
-    Template,
-    Trace,
-    make_memory,
-    read,
-    write,
-)
-from stremn.models.vos import Query, VOSNetwork
-from stremn.ops.affinity_regularisers import AffinityRegulariser
-from stremn.ops.aggregation import aggregation_logits
+from stremn.memory import DifferentiableMemory, FeatureState, MemoryState, Policy, Trace, make_memory
+from stremn.models.vos import VOSNetwork
+from stremn.tasks.segmenter import Segmenter, encoded
+from stremn.tasks.sizes import to_working_size
 
 
 @dataclass
@@ -50,112 +40,16 @@ class Rollout:
 
 def first_appearances(masks_BTHW: Tensor, objects: int) -> Tensor:
     """Boolean (B, T, O): the frame where each object's mask is given, the first in which it is seen."""
-    ids = torch.arange(1, objects + 1, device=masks_BTHW.device)
-    seen = (masks_BTHW[:, :, None] == ids[:, None, None]).flatten(3).any(-1)
+    seen = torch.stack([(masks_BTHW == i).flatten(2).any(-1) for i in range(1, objects + 1)], -1)
     return seen & (seen.cumsum(1) == 1)
 
 
-def one_hot(masks_BHW: Tensor, objects: int) -> Tensor:
-    """Masks of ids as float (B, O, H, W)."""
-    ids = torch.arange(1, objects + 1, device=masks_BHW.device)
-    return (masks_BHW[:, None] == ids[:, None, None]).float()
-
-
-def padding(height: int, width: int, stride: int) -> tuple[int, int, int, int]:
-    """Symmetric zero padding (left, right, top, bottom) up to multiples of ``stride``."""
-    extra_h, extra_w = -height % stride, -width % stride
-    return (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2)
-
-
-def padded(network: VOSNetwork, frames: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
-    """RGB frames (…, 3, H, W) in [0, 1] with a black border, or the mean's where ``pads_normalised`` (STCN)."""
-    if not getattr(network, "pads_normalised", False):
-        return F.pad(frames, pad)
-    assert isinstance(network, nn.Module)
-    mean = network.get_buffer("mean").to(frames)
-    inside = F.pad(torch.ones_like(frames[..., :1, :, :]), pad)
-    return torch.where(inside > 0, F.pad(frames, pad), mean)
-
-
-def to_memorise(network: VOSNetwork, logits: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
-    """Objects' probabilities (B, O, H, W) that the memory encoder sees of a padded frame.
-
-    They reach over the padding, or are 0 there where ``memorises_padding`` is False (STM's release cuts
-    a result back before it pads it again).
-    """
-    probabilities = logits.softmax(1)[:, 1:]
-    if getattr(network, "memorises_padding", True):
-        return probabilities
-    return F.pad(cropped(probabilities, pad), pad)
-
-
-def impose(logits: Tensor, given_BOHW: Tensor, given_BO: Tensor) -> Tensor:
-    """Foreground probabilities (B, O, H, W) of a frame in which some masks are given.
-
-    ``logits`` are the aggregated log odds of the frame (B, O + 1, H, W). A given mask replaces its
-    object's prediction, and its pixels leave the other objects.
-    """
-    predicted = logits.softmax(1)[:, 1:]
-    given = given_BOHW * given_BO[..., None, None]
-    free = 1 - given.amax(1, keepdim=True)
-    return torch.where(given_BO[..., None, None], given, predicted * free)
-
-
-def segment(
-    network: VOSNetwork,
-    query: Query,
-    memory: MemoryState | Memory,
-    known_BO: Tensor,
-    trace: Trace | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Read the memory and decode: aggregated log odds (B, O + 1, H, W); unknown objects take nothing.
-
-    A memory of single features counts what is read: call this once for each frame. ``generator``: of a
-    regulariser that the network has while it trains.
-    """
-    regulariser = _regulariser(network)
-    if regulariser is not None:
-        regulariser = replace(regulariser, generator=generator)
-    read_BOChw = read(
-        memory,
-        query.key,
-        affinity=network.affinity,
-        top_k=network.top_k,
-        trace=trace,
-        regulariser=regulariser,
-    )
-    return aggregation_logits(network.decode(query, read_BOChw) * known_BO[..., None, None])
-
-
-def _regulariser(network: VOSNetwork) -> AffinityRegulariser | None:
-    """What the network does with the affinity while it trains; None: nothing."""
-    return getattr(network, "affinity_regulariser", None)
-
-
-def memorise(
-    network: VOSNetwork, query: Query, masks_BOHW: Tensor, frame: int, known_BO: Tensor, given_BO: Tensor
-) -> Template:
-    """The template of a frame and its masks."""
-    key, value, update_key = network.encode_memory(query, masks_BOHW)
-    regulariser = _regulariser(network)
-    cover = None
-    if regulariser is not None and regulariser.reallocation and torch.is_grad_enabled():
-        size = (value.shape[-2], value.shape[-1])
-        cover = F.adaptive_avg_pool2d(masks_BOHW.detach(), size)[:, :, None]
-    return Template(
-        key,
-        value,
-        update_key,
-        update_key if getattr(network, "update_from", "image") == "mask" else query.update_query,
-        frame,
-        known_BO,
-        given_BO,
-        getattr(network, "logit_scale", 1.0),
-        age_score=getattr(network, "age_score", None),
-        fusion=getattr(network, "fusion", None),
-        cover=cover,
-    )
+def given_masks(masks_BHW: Tensor, given_BO: Tensor, size: tuple[int, ...]) -> Tensor | None:
+    """Masks (B, O, h, w) in [0, 1] of ids, at another size; None where none of them is given."""
+    if not bool(given_BO.any()):
+        return None
+    ids = torch.arange(1, given_BO.shape[1] + 1, device=masks_BHW.device)
+    return to_working_size((masks_BHW[:, None] == ids[:, None, None]).float(), size, masks=True)
 
 
 def rollout(
@@ -169,11 +63,11 @@ def rollout(
     noise: bool = False,
     trace: Trace | None = None,
 ) -> Rollout:
-    """Segment whole clips. Of ``masks`` only each object's first appearance is looked at.
+    """Segment whole clips. Of ``masks`` only each object's first appearance is used.
 
     Args:
         frames_BT3HW: RGB in [0, 1]; any H and W.
-        masks_BTHW: object ids 0…O.
+        masks_BTHW: object ids 0…O, at the frames' size or at their own, larger one.
         objects: O, the largest id.
         policy: the memory's update rule.
         noise: Gumbel noise in the learned rule (training).
@@ -181,60 +75,39 @@ def rollout(
 
     With gradients enabled the memory is a value; without, it is written in place.
     """
-    pad = padding(frames_BT3HW.shape[-2], frames_BT3HW.shape[-1], network.stride)
-    frames = padded(network, frames_BT3HW, pad)
-    masks = F.pad(masks_BTHW, pad)
-    length = frames.shape[1]
-    given_BTO = first_appearances(masks, objects)
-    known_BTO = given_BTO.cumsum(1) > 0
     learning = torch.is_grad_enabled()
-    queries = network.encode_query(frames.flatten(0, 1)) if learning else None
-    at = torch.arange(frames.shape[0], device=frames.device) * length
-    state, memory = MemoryState.empty(), make_memory(policy)
+    given_BTO = first_appearances(masks_BTHW, objects)
+    known_BTO = given_BTO.cumsum(1) > 0
+    clips, length = frames_BT3HW.shape[:2]
+    memory = _learning(network, policy, noise, generator) if learning else make_memory(policy)
+    segmenter = Segmenter(network, memory)
+    queries = encoded(network, frames_BT3HW.flatten(0, 1)) if learning else None  # all frames at once
+    first = torch.arange(clips, device=frames_BT3HW.device) * length
     result = Rollout(known=known_BTO, given=given_BTO)
     for t in range(length):
-        query = network.encode_query(frames[:, t]) if queries is None else queries[at + t]
         known, given = known_BTO[:, t], given_BTO[:, t]
-        held = state if learning else memory
-        logits = _frame_logits(network, query, held, masks[:, t], known, given, trace, generator)
-        result.logits.append(cropped(logits, pad))
-        if t == length - 1 and trace is None:
-            break
-        if not learning and not memory.due(t, given):
-            memory.skip(t, trace)
-            continue
-        template = memorise(network, query, to_memorise(network, logits, pad), t, known, given)
-        if learning:
-            state = write(state, template, policy, generator=generator, noise=noise, trace=trace)
-        else:
-            memory.write(template, generator=generator, trace=trace)
-    result.state = state if learning else memory.state
+        logits = segmenter.look(
+            frames_BT3HW[:, t],
+            known & ~given,
+            given_masks(masks_BTHW[:, t], given, frames_BT3HW.shape[-2:]),
+            given,
+            query=None if queries is None else queries[first + t],
+            trace=trace,
+        )
+        result.logits.append(logits)
+        if t < length - 1 or trace is not None:
+            segmenter.remember(t, known, given, generator=generator, trace=trace)
+    result.state = memory.state
     return result
 
 
-def _frame_logits(
-    network: VOSNetwork,
-    query: Query,
-    memory: MemoryState | Memory,
-    masks_BHW: Tensor,
-    known_BO: Tensor,
-    given_BO: Tensor,
-    trace: Trace | None,
-    generator: torch.Generator | None,
-) -> Tensor:
-    exact = one_hot(masks_BHW, given_BO.shape[1])
-    if not memory.slots:
-        return aggregation_logits(exact * given_BO[..., None, None])
-    logits = segment(network, query, memory, known_BO & ~given_BO, trace, generator)
-    if bool(given_BO.any()):
-        logits = aggregation_logits(impose(logits, exact, given_BO))
-    return logits
-
-
-def cropped(maps: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
-    """Maps (…, H, W) without their padding."""
-    left, right, top, bottom = pad
-    return maps[..., top : maps.shape[-2] - bottom, left : maps.shape[-1] - right]
+def _learning(
+    network: VOSNetwork, policy: Policy, noise: bool, generator: torch.Generator | None
+) -> DifferentiableMemory:
+    regulariser = network.affinity_regulariser
+    if regulariser is not None:
+        regulariser = replace(regulariser, generator=generator)
+    return DifferentiableMemory(policy, noise=noise, regulariser=regulariser)
 
 
 def segmentation_loss(result: Rollout, masks_BTHW: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stremn.data.batches import ClipBatch
-from stremn.tasks.rules import rule_for
+from stremn.models.vos import as_vos
+from stremn.tasks.rules import policy_for
 from stremn.tasks.vos import rollout, segmentation_loss
 
 
@@ -29,11 +30,12 @@ def clip_loss(
 
     The rule is the network's own; "every N" holds every frame here, as STM and STCN train.
     """
+    network = as_vos(model)
     low, high = slots
     count = int(torch.randint(low, high + 1, (1,), generator=generator, device=generator.device))
-    policy = rule_for(model, slots=count, every=1)
+    policy = policy_for(network, slots=count, every=1)
     objects = batch.present.shape[1]
-    result = rollout(model, batch.frames, batch.masks, objects, policy, generator=generator, noise=True)  # type: ignore[arg-type]
+    result = rollout(network, batch.frames, batch.masks, objects, policy, generator=generator, noise=True)
     return {"loss": segmentation_loss(result, batch.masks)}
 
 
@@ -46,12 +48,12 @@ def validation_score(
     device: str = "cpu",
 ) -> dict[str, float]:
     """Mean region similarity J over all objects of held-out clips, frame 0 left out. In [0, 1]."""
-    scores = []
+    network, scores = as_vos(model), []
     for batch in batches:
         clips = batch.to(device)
         objects = clips.present.shape[1]
-        policy = rule_for(model, slots=slots)
-        ids = rollout(model, clips.frames, clips.masks, objects, policy).ids()  # type: ignore[arg-type]
+        policy = policy_for(network, slots=slots)
+        ids = rollout(network, clips.frames, clips.masks, objects, policy).ids()
         scores.append(jaccard(ids[:, 1:], clips.masks[:, 1:], objects)[clips.present])
     return {"J": float(torch.cat(scores).mean())}
 

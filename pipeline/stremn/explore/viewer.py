@@ -21,8 +21,8 @@ from stremn.memory import Memory
 MOST = 4000  # pixels of an object that are looked up on the feature map
 
 
-class Inside:
-    """What is in the memory of runs of one engine; the last memory is kept, since clicks ask for it again.
+class MemoryViewer:
+    """What is in the memory of an engine's runs; the last memory is kept, since clicks ask for it again.
 
     Args:
         engine: what computed the runs.
