@@ -188,7 +188,7 @@ def test_reads_as_the_slots_do_while_nothing_is_removed(
         state = write(state, new, make_policy("oldest", slots=6))
         settings = {"affinity": affinity, "top_k": top_k}
         expected = read(state, query(t, 2), **settings)  # type: ignore[arg-type]
-        found = read(features, query(t, 2), **settings)  # type: ignore[arg-type]
+        found = features.read(query(t, 2), **settings)  # type: ignore[arg-type]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
         with torch.no_grad():
             torch.testing.assert_close(read(state, query(t, 2), **settings), expected)  # type: ignore[arg-type]

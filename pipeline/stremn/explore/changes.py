@@ -34,8 +34,7 @@ def changed(
 
     See ``Session.what_if`` for the other arguments. ``default_slots``: K where the rule so far has none.
     """
-    if run.history is None or run.policy is None:
-        raise InputError("expected a run made here, found only its trace: segment it again to change it")
+    assert run.policy is not None
     if not 0 <= frame < run.done:
         raise InputError(f"expected a frame of 0 to {run.done - 1}, found {frame}")
     policy, words, held = run.policy, [], run.step(frame).held_before

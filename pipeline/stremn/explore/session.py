@@ -192,11 +192,7 @@ class Session:
         Raises:
             InputError: a frame that was not read (the first), or no run to look into.
         """
-        if run.history is None:
-            raise InputError(
-                "expected a run made here, found only its trace: segment it again to look inside"
-            )
-        return self.viewer.heat(run, frame, x, y, whole=whole)
+        return self._viewer_of(run).heat(run, frame, x, y, whole=whole)
 
     def what_if(
         self,
@@ -231,7 +227,7 @@ class Session:
     def changed(self, run: Run, frame: int, **change: Any) -> tuple[Run, Memory]:
         """As ``what_if``, not yet computed: the other run, and the memory that it goes on with."""
         default = None if self.policy is None else self.policy.slots
-        other, memory = changes.changed(self.viewer, run, frame, default_slots=default, **change)
+        other, memory = changes.changed(self._viewer_of(run), run, frame, default_slots=default, **change)
         return self.add(other), memory
 
     def rules(self) -> list[str]:
@@ -252,6 +248,13 @@ class Session:
     def memory(self, run: Run, frame: int) -> tuple[Memory, torch.Generator]:
         """The memory of a run before ``frame``, a copy, and the generator as it was then."""
         return self.viewer.memory(run, frame)
+
+    def _viewer_of(self, run: Run) -> MemoryViewer:
+        if run.history is None:
+            raise InputError(
+                "expected a run made here, found only its trace: segment it again to look inside or change it"
+            )
+        return self.viewer
 
     def _finished(self, run: Run) -> Run:
         for _ in self.steps(run):
