@@ -125,7 +125,7 @@ class VideoFile(Frames):
                 for frame in frames:
                     if frame.is_corrupt:
                         raise _damaged(self.path, number, "marked as damaged")
-                    yield f"{number:0{DIGITS}d}", _upright(frame)
+                    yield f"{number:0{DIGITS}d}", upright(frame)
                     number += 1
 
     @contextmanager
@@ -225,7 +225,7 @@ def _size(frame: Pixels) -> tuple[int, int]:
     return frame.shape[0], frame.shape[1]
 
 
-def _upright(frame: Any) -> Pixels:
+def upright(frame: Any) -> Pixels:
     """Pixels of a decoded frame, turned by the rotation (anticlockwise) that phones write into the file."""
     pixels: Pixels = frame.to_ndarray(format="rgb24")
     turns = round(frame.rotation / 90) % 4

@@ -1,7 +1,7 @@
 """Where a pixel reads in the memory: the attention of one query position over the kept frames (STM Fig. 5).
 
-Letters: K slots, O objects, G key groups (1 or O), M memory positions (all slots of them), N positions of a
-frame, n query positions, C channels, h w feature map.
+Letters: K slots, O objects, M memory positions (all slots of them), n query positions, C channels, h w feature
+map.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stremn.inference.read_maps import read_weights
+from stremn.inference.read_maps import attention
 from stremn.memory import MemoryState
 from stremn.memory.feature_state import FeatureState
 from stremn.ops.attention import Affinity
@@ -45,20 +45,11 @@ def heat_maps(
     Args:
         state: the memory of one clip, with at least one slot.
         query_nC: query keys.
-        affinity, top_k: of the network, see ``inference.read_maps.read_weights``.
+        affinity, top_k: of the network, see ``inference.read_maps.attention``.
     """
-    keys_GMC, seen_OM = _flat(state)
-    parts: list[Tensor] = []
-    done: dict[tuple[int, bytes], Tensor] = {}
-    for row, seen_M in enumerate(seen_OM):
-        group = min(row, len(keys_GMC) - 1)
-        name = (group, seen_M.cpu().numpy().tobytes())
-        if not bool(seen_M.any()):
-            continue
-        if name not in done:
-            weights_nM = read_weights(query_nC, keys_GMC[group], seen_M, affinity=affinity, top_k=top_k)
-            done[name] = weights_nM.mean(0)
-        parts.append(done[name])
+    seen_O = (state.valid if isinstance(state, MemoryState) else state.visible)[0].any(-1)
+    rows = seen_O.nonzero().flatten().tolist()
+    parts = [attention(state, query_nC, row, affinity=affinity, top_k=top_k) for row in rows]
     attention_M = torch.stack(parts).mean(0)
     height, width = state.size
     if isinstance(state, MemoryState):
@@ -70,11 +61,3 @@ def heat_maps(
     maps = attention_M.new_zeros(len(held_K), height * width)
     maps.index_put_((place, state.position[0, 0][kept]), attention_M[kept], accumulate=True)
     return Heat(held_K.tolist(), maps.view(-1, height, width).cpu(), len(query_nC))
-
-
-def _flat(state: MemoryState | FeatureState) -> tuple[Tensor, Tensor]:
-    """Keys (G, M, C) and which object sees which position (O, M)."""
-    if isinstance(state, MemoryState):
-        positions = state.keys.shape[3]
-        return state.keys[0].flatten(1, 2), state.valid[0].repeat_interleave(positions, 1)
-    return state.keys[0], state.visible[0]

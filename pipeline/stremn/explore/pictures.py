@@ -10,10 +10,9 @@ from typing import Any
 
 import av
 import numpy as np
-from PIL import Image
 
 from stremn.data.clips import Pixels, read_image
-from stremn.data.video import IMAGE_SUFFIXES, natural_order, open_frames
+from stremn.data.video import Frames, ImageFolder, open_frames, upright
 from stremn.errors import InputError
 
 CACHE = 2**27  # bytes of decoded frames that are kept
@@ -91,24 +90,18 @@ class ArrayPictures(Pictures):
 class FolderPictures(Pictures):
     """A folder of images in natural order."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, folder: ImageFolder) -> None:
         super().__init__()
-        self._path, self.name = path, path.name
-        files = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."]
-        if not files:
-            raise InputError(f"expected images in the folder {path}, found none")
-        self.files = sorted(files, key=lambda p: natural_order(p.stem))
-        with Image.open(self.files[0]) as first:
-            self.size = (first.height, first.width)
+        self._folder, self.name, self.size = folder, folder.path.name, folder.size
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._folder.files)
 
     def again(self) -> "Pictures":
-        return FolderPictures(self._path)
+        return FolderPictures(self._folder)
 
     def _load(self, number: int) -> Pixels:
-        return read_image(self.files[number])
+        return read_image(self._folder.files[number])
 
 
 class VideoPictures(Pictures):
@@ -117,11 +110,10 @@ class VideoPictures(Pictures):
     A frame is found by seeking to the key frame before it, and reading on from there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, video: Frames) -> None:
         super().__init__()
-        self._path, self.name = path, path.name
-        self.size = open_frames(path).size  # with its clear errors
-        with av.open(str(path)) as container:
+        self._video, self.name, self.size = video, video.path.name, video.size
+        with av.open(str(video.path)) as container:
             packets = container.demux(container.streams.video[0])
             self._times = sorted(p.pts for p in packets if p.pts is not None)
         self._reader: Iterator[Any] | None = None
@@ -132,7 +124,7 @@ class VideoPictures(Pictures):
         return len(self._times)
 
     def again(self) -> "Pictures":
-        return VideoPictures(self._path)
+        return VideoPictures(self._video)
 
     def _load(self, number: int) -> Pixels:
         wanted = self._times[number]
@@ -143,16 +135,14 @@ class VideoPictures(Pictures):
             if frame.pts is None or frame.pts < wanted:
                 continue
             self._next = number + 1
-            turns = round(frame.rotation / 90) % 4
-            pixels: Pixels = frame.to_ndarray(format="rgb24")
-            return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+            return upright(frame)
         self._reader = None
-        raise InputError(f"expected a readable video, found frame {number} of {self._path} missing")
+        raise InputError(f"expected a readable video, found frame {number} of {self._video.path} missing")
 
     def _seek(self, time: int) -> None:
         if self._container is not None:
             self._container.close()
-        self._container = av.open(str(self._path))
+        self._container = av.open(str(self._video.path))
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
         self._container.seek(time, stream=stream, backward=True)
@@ -168,8 +158,6 @@ def pictures(source: "Pictures | Path | str | Sequence[Pixels] | Pixels", name: 
     if isinstance(source, Pictures):
         return source
     if isinstance(source, str | Path):
-        path = Path(source)
-        if not path.exists():
-            raise InputError(f"expected a video file or a folder of images at {path}, found nothing there")
-        return FolderPictures(path) if path.is_dir() else VideoPictures(path)
+        frames = open_frames(source)
+        return FolderPictures(frames) if isinstance(frames, ImageFolder) else VideoPictures(frames)
     return ArrayPictures(source, name)

@@ -116,7 +116,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def about(run: Run, pictures: Pictures, size: int | None, system: str | None) -> dict[str, Any]:
-    """What the trace of a run says of it: the video, at which ``size`` it was looked at, system and rule."""
+    """What the trace of a run says of it: the video, at which ``size`` it was processed, system and rule."""
     height, width = pictures.size
     assert run.policy is not None
     return {

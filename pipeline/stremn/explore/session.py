@@ -38,13 +38,13 @@ class Session:
     """A system, a video, and the runs made so far.
 
     Args:
-        network: a VOS system in evaluation mode; None: only files are looked at.
+        network: a VOS system in evaluation mode; None: files are shown, nothing is computed.
         video: frames uint8 (T, H, W, 3), or a path, or ``Pictures``.
         policy: the rule of the first run.
         given: frame → ids (H, W) given there; default: each object's first appearance in ``truth``.
         truth: ids (H, W) of each frame, where they are known.
         meta: ``{"system": …}`` of the network.
-        size: shorter side in pixels at which frames are looked at.
+        size: shorter side in pixels at which frames are processed.
         seed: of the random rules.
         budget: bytes for the memories of one run.
 

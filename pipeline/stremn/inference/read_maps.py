@@ -15,7 +15,8 @@ from torch import Tensor
 from stremn.data.clips import VOID
 from stremn.errors import InputError
 from stremn.inference.folder import small_frames
-from stremn.memory import MemoryState, Policy
+from stremn.memory import FeatureState, MemoryState, Policy
+from stremn.memory.state import EMPTY
 from stremn.models.vos import VOSNetwork
 from stremn.ops.attention import Affinity, augmented
 from stremn.tasks.segmenter import encoded
@@ -155,19 +156,45 @@ def _inside(
     return cover_hw >= min(COVERED, float(cover_hw.max()))
 
 
+def attention(
+    state: MemoryState | FeatureState,
+    query_nC: Tensor,
+    row: int,
+    *,
+    affinity: Affinity = "dot",
+    top_k: int | None = None,
+) -> Tensor:
+    """Where some query positions read for one object, averaged over them.
+
+    Args:
+        state: the memory of one clip.
+        query_nC: query keys.
+        row: the object's row in the state; the memory holds something for it.
+        affinity, top_k: of the network, see ``read_weights``.
+
+    Returns:
+        (M,), the share of each memory position; they sum to 1.
+    """
+    group = min(row, state.keys.shape[1] - 1)  # keys of the image alone are shared by all objects
+    if isinstance(state, MemoryState):
+        keys_MC, seen_M = state.keys[0, group].flatten(0, 1), state.valid[0, row]
+        seen_M = seen_M.repeat_interleave(state.keys.shape[3])
+    else:
+        keys_MC, seen_M = state.keys[0, group], state.visible[0, row]
+    total_M = keys_MC.new_zeros(len(keys_MC))
+    for part_nC in query_nC.split(CHUNK):
+        total_M += read_weights(part_nC, keys_MC, seen_M, affinity=affinity, top_k=top_k).sum(0)
+    return total_M / total_M.sum()
+
+
 def _maps(
     state: MemoryState, query_nC: Tensor, row: int, affinity: Affinity, top_k: int | None
 ) -> tuple[list[int], Tensor]:
     """Kept frames of an object, ascending, and its maps (K, h, w), which sum to 1."""
-    keys_KNC = state.keys[0, min(row, state.keys.shape[1] - 1)]
-    valid_K = state.valid[0, row]
-    keys_MC, seen_M = keys_KNC.flatten(0, 1), valid_K.repeat_interleave(keys_KNC.shape[1])
-    total_M = keys_MC.new_zeros(len(keys_MC))
-    for part_nC in query_nC.split(CHUNK):
-        total_M += read_weights(part_nC, keys_MC, seen_M, affinity=affinity, top_k=top_k).sum(0)
-    maps_Khw = (total_M / total_M.sum()).view(-1, *state.size)
-    order = [k for k in state.frame_index[0, row].argsort().tolist() if valid_K[k]]
-    return state.frame_index[0, row, order].tolist(), maps_Khw[order]
+    maps_Khw = attention(state, query_nC, row, affinity=affinity, top_k=top_k).view(-1, *state.size)
+    held_K = state.frame_index[0, row]
+    order = [k for k in held_K.argsort().tolist() if held_K[k] != EMPTY]
+    return held_K[order].tolist(), maps_Khw[order]
 
 
 def _extent(

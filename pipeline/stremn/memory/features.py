@@ -109,13 +109,18 @@ class FeatureMemory:
         if not bool(stored_B.any()):
             self.skip(template.frame, trace)
             return
+        # the template's N features as entries, and tensors that have room for them
         new = template_entries(template, self.policy.entry.update_keys)
         self._make_room(template, new)
         before_BM = self._room["frame_index"][:, 0].clone() if trace is not None else None
+        # the N places that are written over: the first in the order of removal
         tier_BM = self._tiers()
-        at_BN = self._removed(template, tier_BM)[:, : new["position"].shape[2]]
+        at_BN = self._removal_order(template, tier_BM)[:, : new["position"].shape[2]]
+        # for the trace: what could have been removed is all of the tiers that had to be touched
         evictable_BM = tier_BM <= tier_BM.gather(-1, at_BN).amax(-1, keepdim=True).clamp_min(ANY)
+        # features go to these places from left to right, so that the memory is the same bits every time
         at_BN = at_BN.sort(-1).values
+        # only clips that store this frame are written; the others keep what they have
         clips = stored_B.nonzero().flatten().tolist()
         for clip in clips:
             for name, tensor in self._room.items():
@@ -167,11 +172,13 @@ class FeatureMemory:
             tier[given & (held == held.masked_fill(free, 2**62).amin(-1, keepdim=True))] = OLDEST_GIVEN
         return tier.masked_fill(free, 0)
 
-    def _removed(self, template: Template, tier_BM: Tensor) -> Tensor:
+    def _removal_order(self, template: Template, tier_BM: Tensor) -> Tensor:
         """Int64 (B, M): all entries, the first to be removed first."""
         held_BM, position_BM = self._room["frame_index"][:, 0], self._room["position"][:, 0]
         positions = self._size[0] * self._size[1]
+        # the last criterion: the older frame first, and in a frame row by row
         order_BM = (held_BM * positions + position_BM).argsort(dim=-1, stable=True)
+        # the first criterion is the tier; the rule's score is asked only where free places do not suffice
         keys = [tier_BM]
         if bool(((tier_BM == 0).sum(-1) < positions).any()):
             entries = Entries(
@@ -181,6 +188,7 @@ class FeatureMemory:
                 lambda which: self._similarity(template, which),
             )
             keys = [self.policy(entries), tier_BM]
+        # stable sorts from the last criterion to the first, each keeping the order before it among equals
         for key in keys:
             order_BM = order_BM.gather(-1, key.gather(-1, order_BM).argsort(dim=-1, stable=True))
         return order_BM

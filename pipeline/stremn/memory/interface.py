@@ -44,7 +44,7 @@ class StepMemory(Protocol):
         ...
 
     def due(self, frame: int, given_BO: Tensor) -> bool:
-        """Whether a template of this frame would be looked at, given which masks are given."""
+        """Whether the rule would use a template of this frame, given which masks are given."""
         ...
 
     def skip(self, frame: int, trace: Trace | None = None) -> None:

@@ -78,13 +78,17 @@ def random_select(incoming: Incoming) -> Tensor:
     latest. Of the frames seen up to t − 1 (without the protected) every subset of the R other slots'
     size is to be equally likely: t − 1 stays with probability R / seen, in place of a random one.
     """
+    # frame t − 1 is in the slot of the latest; the pool holds the random choice among the frames before it
     latest = incoming.newest
     protected = incoming.given if incoming.policy.protect_first else torch.zeros_like(latest)
     pool = incoming.occupied & ~latest & ~protected
+    # of the ``seen`` frames up to t − 1 each is to be in one of the R = ``room`` slots with the same chance
     room = pool.sum(-1)
     seen = incoming.frame - (incoming.occupied & protected).sum(-1)
+    # so t − 1 stays with probability R / seen …
     draw = torch.rand(room.shape, generator=incoming.generator, device=room.device)
     stays = (draw * seen < room)[..., None] & pool.any(-1, keepdim=True)
+    # … in place of a random one of the pool; else it is overwritten itself (or what may be, if it is protected)
     fallback = torch.where(
         (latest & ~protected).any(-1, keepdim=True), latest & ~protected, incoming.evictable
     )
@@ -100,7 +104,7 @@ def similar_pair(incoming: Incoming) -> Tensor:
     """The older template of the most similar pair of slots, by Eq. 1 on the read keys.
 
     The selection step of the earlier version of STReMN (its Fig. 3); with a network that fuses into
-    ``most_similar`` this is its select–distil–update. The incoming template is not looked at.
+    ``most_similar`` this is its select–distil–update. The incoming template plays no part.
     """
     return best(incoming.similarity("newer"), incoming.evictable)
 

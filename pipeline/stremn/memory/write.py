@@ -66,7 +66,7 @@ def decide(
 
 
 def let_pass(state: MemoryState, frame: int, policy: Policy, trace: Trace | None) -> None:
-    """Record a frame that is not looked at: no mask of it is given, and the rule compares nothing."""
+    """Record a frame that the rule does not use: no mask of it is given, and the rule compares nothing."""
     if trace is None or not state.slots:
         return
 

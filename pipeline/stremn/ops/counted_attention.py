@@ -60,28 +60,34 @@ def counted_read(
 
     Unlike ``space_time_read`` this holds the affinity (n × M), for a part of the query at a time.
     """
+    # one row of weights serves all objects where they share the keys and see the same positions
     shared = keys_BGMC.shape[1] == 1
     rows = 1 if visible_BOM is None and shared else values_BOMC.shape[1]
+    # as many query positions at a time as the largest affinity allows
     size = max(1, MAX_ELEMENTS // (query_BNC.shape[0] * rows * keys_BGMC.shape[2]))
     hidden_BOM, hidden_B1M, sees_BO = _hidden(visible_BOM)
     reads, uses, masses = [], [], []
     for part_BnC in query_BNC.split(size, 1):
+        # the read: each object's weights over what it sees
         affinity_BGnM = _affinity(part_BnC, keys_BGMC, affinity)
         weights = _weights(_hide(affinity_BGnM, hidden_BOM), top_k)
         reads.append(_read(weights, values_BOMC))
         if mass:
             masses.append(_over_rows(_mass(weights), sees_BO))
+        # the count: shared keys are counted once, over what any object sees, else each object's own read is
         counting_BO = sees_BO
         if shared and visible_BOM is not None:
             weights, counting_BO = _weights(_hide(affinity_BGnM, hidden_B1M), top_k), None
         used = _hits(weights, top_k or index_k) if index == "top_k" else _mass(weights)
         uses.append(_over_rows(used.double(), counting_BO))
+    # objects that see nothing were let see everything: their reads become 0, and they are no readers
     read_BONC = torch.cat(reads, 2)
     if sees_BO is None:
         readers = read_BONC.new_tensor(rows)
     else:
         read_BONC = read_BONC * sees_BO[..., None, None]
         readers = sees_BO.sum(-1, keepdim=True).clamp_min(1)
+    # attention that each position got, as a share of all that was paid
     share_BM = torch.stack(masses).sum(0) / (query_BNC.shape[1] * readers) if mass else None
     return CountedRead(read_BONC, torch.stack(uses).sum(0), share_BM)
 

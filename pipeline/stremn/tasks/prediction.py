@@ -35,7 +35,7 @@ def rollout(
     noise: bool = False,
     trace: Trace | None = None,
 ) -> Tensor:
-    """Predict freely: only the first ``observed`` frames are looked at.
+    """Predict freely: only the first ``observed`` frames are used.
 
     Args:
         frames_BTCHW: in [0, 1], T ≥ observed; H and W multiples of ``model.stride``.
