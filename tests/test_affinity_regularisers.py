@@ -138,7 +138,7 @@ def test_off_and_in_evaluation_nothing_changes(
     policy = make_policy("every_n", every=1)
     for grad in (True, False):
         with torch.set_grad_enabled(grad):
-            a, b = (rollout(m.eval(), clips.frames, clips.masks, 2, policy) for m in (plain, on))  # type: ignore[arg-type]
+            a, b = (rollout(m.eval(), clips.frames, clips.masks, 2, policy) for m in (plain, on))
         assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
         assert getattr(b.state, "covers", None) is None
 
@@ -162,7 +162,7 @@ def test_the_steps_generator_decides_and_gradients_flow(fields: dict[str, Any]) 
 def test_the_memory_knows_where_objects_are_only_while_it_must() -> None:
     clips, policy = batch(), make_policy("every_n", every=1)
     model = network(feature_reallocation=True).train()
-    state = rollout(model, clips.frames, clips.masks, 2, policy).state  # type: ignore[arg-type]
+    state = rollout(model, clips.frames, clips.masks, 2, policy).state
     covers: Tensor = state.covers  # type: ignore[union-attr,assignment]
     assert covers.shape[:3] == state.frame_index.shape and not covers.requires_grad  # type: ignore[union-attr]
     side = int(covers.shape[3] ** 0.5)
@@ -173,7 +173,7 @@ def test_the_memory_knows_where_objects_are_only_while_it_must() -> None:
     torch.testing.assert_close(first, exact, atol=1e-5, rtol=0)
     assert set(state.tensors()) == {"keys", "values", "update_keys", "frame_index", "given", "covers"}
     with torch.no_grad():  # a network left in training mode still segments
-        assert len(rollout(model, clips.frames, clips.masks, 2, policy).logits) == 4  # type: ignore[arg-type]
+        assert len(rollout(model, clips.frames, clips.masks, 2, policy).logits) == 4
 
 
 def test_bad_shares_are_told() -> None:

@@ -279,12 +279,12 @@ def test_every_system_runs_at_several_scales(system: str) -> None:
     images, masks = clip(frames=4)
     policy = make_policy("every_n", every=2)
     trace = Trace()
-    result = multiscale_rollout(model, images, masks, 2, policy, scales=(1.0, 1.3), trace=trace)  # type: ignore[arg-type]
+    result = multiscale_rollout(model, images, masks, 2, policy, scales=(1.0, 1.3), trace=trace)
     torch.testing.assert_close(probabilities(result).sum(2), torch.ones(4, 1, 36, 44))
     assert [(s.clip, s.frame) for s in trace.steps] == [(0, t) for t in range(4)]
     with torch.no_grad():
-        plain = rollout(model, images, masks, 2, policy)  # type: ignore[arg-type]
-    alone = multiscale_rollout(model, images, masks, 2, policy, scales=(1.0,), flip=False)  # type: ignore[arg-type]
+        plain = rollout(model, images, masks, 2, policy)
+    alone = multiscale_rollout(model, images, masks, 2, policy, scales=(1.0,), flip=False)
     torch.testing.assert_close(probabilities(alone), probabilities(plain), atol=1e-5, rtol=0)
 
 

@@ -101,7 +101,7 @@ def test_details_of_the_release_matter(release: tuple[str, dict, Path]) -> None:
 
     def ours() -> list[torch.Tensor]:
         policy = make_policy("every_n", keep_latest=network.keeps_latest)
-        return [x.softmax(1)[0] for x in rollout(network, clip, masks, 1, policy).logits]  # type: ignore[arg-type]
+        return [x.softmax(1)[0] for x in rollout(network, clip, masks, 1, policy).logits]
 
     assert largest(ours(), expected) < 1e-5
     for detail in ("keeps_latest", "pads_normalised", "memorises_padding"):

@@ -11,8 +11,9 @@ from stremn.memory import POLICIES, Trace, make_policy, read, write
 from stremn.memory.state import MemoryState
 from stremn.models.checkpoints import load_model, save_model
 from stremn.models.predictor import VideoPredictor
+from stremn.models.predictor_memory import memorise, stack_at
 from stremn.models.registry import build_model
-from stremn.tasks.prediction import memorise, predict_clips, rollout, stack_at
+from stremn.tasks.prediction import predict_clips, rollout
 from stremn.training.prediction_loss import LossWeights, loss_terms, prediction_loss
 
 TINY = {

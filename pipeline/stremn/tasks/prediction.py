@@ -14,9 +14,6 @@ from torch import Tensor
 from stremn.errors import InputError
 from stremn.memory import Policy, Trace, make_policy
 from stremn.models.prediction import PredictionNetwork
-from stremn.models.predictor_memory import memorise, stack_at
-
-__all__ = ["default_policy", "memorise", "predict_clips", "rollout", "stack_at"]
 
 
 def default_policy() -> Policy:
