@@ -60,9 +60,9 @@ class MixedPrecision(VOSNetwork):
             setattr(self, name, getattr(network, name))
 
     @property
-    def border(self) -> Tensor | None:
+    def mean_colour(self) -> Tensor:
         """As the network's."""
-        return self._network.border
+        return self._network.mean_colour
 
     @property
     def logit_scale(self) -> Tensor | float:

@@ -81,6 +81,7 @@ class STCN(VOSNetwork):
     learns_update = False
     default_rule = "every_n"
     keeps_latest = False  # the release holds frames 0, 5, 10, … alone
+    pads_normalised = True
     affinity = "l2"
 
     def __init__(
@@ -134,8 +135,8 @@ class STCN(VOSNetwork):
         self.std: Tensor
 
     @property
-    def border(self) -> Tensor | None:
-        """The mean colour."""
+    def mean_colour(self) -> Tensor:
+        """The mean of what the backbone was trained with."""
         return self.mean
 
     @property

@@ -106,6 +106,11 @@ class STM(VOSNetwork):
         self.memory_mean: Tensor
         self.memory_std: Tensor
 
+    @property
+    def mean_colour(self) -> Tensor:
+        """The mean of what the backbone was trained with."""
+        return self.query_mean[0]
+
     def train(self, mode: bool = True) -> "STM":
         """Training mode, with BatchNorm left in evaluation mode where ``freeze_norm`` says so."""
         super().train(mode)

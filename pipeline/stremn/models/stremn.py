@@ -104,6 +104,11 @@ class STReMN(VOSNetwork):
         self.std: Tensor
 
     @property
+    def mean_colour(self) -> Tensor:
+        """The mean of what the backbone was trained with."""
+        return self.mean
+
+    @property
     def logit_scale(self) -> Tensor | float:
         """Factor of the update scores: 1, or e to the learned number."""
         return 1.0 if self.log_logit_scale is None else self.log_logit_scale.exp()

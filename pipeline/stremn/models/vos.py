@@ -63,6 +63,7 @@ class VOSNetwork(nn.Module):
         default_rule: the system's own update rule, entry of ``memory.POLICIES``.
         learns_update: it has update keys, which some rules compare.
         keeps_latest: its rule "every N" holds the latest frame too.
+        pads_normalised: a frame's border is the mean colour (0 once normalised), else black.
         memorises_padding: in the memory encoder the masks reach over the border, else they are 0 there.
         update_from: what the incoming side of Eq. 1 sees: the ``image`` alone, or the ``mask`` too.
         age_score: what a slot's age in frames adds to its score; None: nothing.
@@ -75,6 +76,7 @@ class VOSNetwork(nn.Module):
     default_rule: str = "learned"
     learns_update: bool = True
     keeps_latest: bool = True
+    pads_normalised: bool = False
     memorises_padding: bool = True
     update_from: UpdateFrom = "image"
 
@@ -88,9 +90,9 @@ class VOSNetwork(nn.Module):
         return self.read_top_k
 
     @property
-    def border(self) -> Tensor | None:
-        """Colour (3, 1, 1) of the pixels around a frame, 0 once they are normalised; None: black."""
-        return None
+    def mean_colour(self) -> Tensor:
+        """The colour (3, 1, 1) that is 0 once a frame is normalised."""
+        raise NotImplementedError
 
     @property
     def logit_scale(self) -> Tensor | float:

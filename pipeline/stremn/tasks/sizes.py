@@ -38,11 +38,11 @@ def padding(height: int, width: int, stride: int) -> Pad:
 
 
 def padded(network: VOSNetwork, frames: Tensor, pad: Pad) -> Tensor:
-    """RGB frames (…, 3, H, W) in [0, 1] with a black border, or of the network's colour (STCN)."""
-    if network.border is None:
+    """RGB frames (…, 3, H, W) in [0, 1] with a black border, or the mean's where ``pads_normalised`` (STCN)."""
+    if not network.pads_normalised:
         return F.pad(frames, pad)
     inside = F.pad(torch.ones_like(frames[..., :1, :, :]), pad)
-    return torch.where(inside > 0, F.pad(frames, pad), network.border.to(frames))
+    return torch.where(inside > 0, F.pad(frames, pad), network.mean_colour.to(frames))
 
 
 def cropped(maps: Tensor, pad: Pad) -> Tensor:
