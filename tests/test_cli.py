@@ -307,10 +307,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
-def test_multi_scale_says_that_it_cannot_be_resumed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Sucharuncannotberesumed" in help_of("segment", capsys)
-
-
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert main([command, "--help"]) == 0
     return "".join(capsys.readouterr().out.split()).replace("│", "")

@@ -88,11 +88,7 @@ Size = Annotated[
 ]
 MultiScale = Annotated[
     bool,
-    typer.Option(
-        "--multi-scale",
-        help="Average 4 sizes, each also mirrored: 8 to 14 times the work. Such a run cannot be resumed: "
-        "Ctrl-C ends it without results (a camera's: with them).",
-    ),
+    typer.Option("--multi-scale", help="Average 4 sizes, each also mirrored: 8 to 14 times the work."),
 ]
 Postprocess = Annotated[
     bool, typer.Option("--postprocess", help="Drop parts of an object far from where it was.")

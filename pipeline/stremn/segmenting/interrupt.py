@@ -10,18 +10,15 @@ class Interrupt:
     """A context in which the first Ctrl-C only sets ``asked``; the second one raises KeyboardInterrupt.
 
     Outside the main thread, and where another handler is set (a notebook server's, say), it does nothing.
-
-    Args:
-        wanted: False: Ctrl-C raises at once, as usual.
     """
 
-    def __init__(self, wanted: bool = True) -> None:
-        self.asked, self._wanted = False, wanted
+    def __init__(self) -> None:
+        self.asked = False
         self._before: Any = None
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        if self._wanted and main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._before = signal.signal(signal.SIGINT, self._ask)
         return self
 

@@ -63,7 +63,6 @@ class SegmentRun:
         self.job, self.stream = job, stream
         self.before = stream.frame  # frames that an earlier run finished
         self.clean = FarParts() if job.postprocess else None
-        self.can_stop = job.frames.repeatable
 
     def write_to(self, folder: Path, stop_after: int | None = None) -> Segmented:
         """Write the results into an empty folder or, when stopped, what is needed to go on.
@@ -74,11 +73,11 @@ class SegmentRun:
         """
         began = time.monotonic()
         job, stream = self.job, self.stream
-        # without a state to save, Ctrl-C raises at once; a camera's results are kept
-        with Interrupt(self.can_stop or not job.frames.repeatable) as ctrl_c:
+        with Interrupt() as ctrl_c:
             with Writers(folder, job.write, job.frames.rate) as writers:
                 at_end = self._through(writers, ctrl_c, stop_after)
-            finished = at_end or not self.can_stop
+            # a camera's frames do not come again: its results are finished where it is stopped
+            finished = at_end or not job.frames.repeatable
             if finished:
                 writers.remove_extra()
                 self._save_trace(folder / TRACE)

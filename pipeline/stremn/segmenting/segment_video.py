@@ -56,7 +56,7 @@ def segment_video(
             numbers count from the video's own first frame, 0.
         write: entries of ``segmenting.writers.OUTPUTS``. ``trace.json`` is always written.
         objects: how many objects there are at most, to be sure; None: any number.
-        multi_scale: STReMN-MS. Such a run cannot be stopped and resumed.
+        multi_scale: STReMN-MS: four sizes, each also mirrored, see ``inference.settings.MULTI_SCALE``.
         postprocess: drop far parts, see ``inference.postprocess``.
         stop_after: stop after so many frames, as by Ctrl-C, and save the state of the memory in ``out``.
         overwrite: replace an earlier run's results.
