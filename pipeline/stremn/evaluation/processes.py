@@ -16,7 +16,13 @@ def parallel_map(
 ) -> Iterator[tuple[str, Result]]:
     """(name, work(name)) in the order in which they are done; in this process when ``workers`` is 1.
 
-    work must be picklable. The first error ends everything and is raised here, warnings are repeated here.
+    The first error ends everything and is raised here, warnings are repeated here; Ctrl-C ends the processes
+    without their tracebacks (joblib's do neither).
+
+    Args:
+        work: a function that can be pickled.
+        names: its arguments.
+        workers: processes at most.
     """
     if min(workers, len(names)) < 2:
         yield from ((name, work(name)) for name in names)

@@ -11,12 +11,14 @@ from stremn.errors import InputError
 
 @dataclass(frozen=True)
 class Protocol:
-    """drop_last: the last frame is not scored (the first never is).
+    """What a benchmark scores.
 
-    late: an object may first appear after frame 0; it is scored from the frame after that. Without it, the
-    objects are those up to the largest id of frame 0.
-    binary: one object; every mask value above 127 is object 1.
-    classes: seen and unseen classes are told apart, and their mean G is given.
+    Attributes:
+        drop_last: the last frame is not scored (the first never is).
+        late: an object may first appear after frame 0; it is scored from the frame after that. Without it, the
+            objects are those up to the largest id of frame 0.
+        binary: one object; every mask value above 127 is object 1.
+        classes: seen and unseen classes are told apart, and their mean G is given.
     """
 
     name: str

@@ -45,8 +45,11 @@ def distance_share(traces: Iterable[TraceLike], *, full_only: bool = False) -> n
     """d[t]: share of the templates that lie t frames before the query, float64 (longest distance + 1,).
 
     The first frame of the clip and the previous frame are ignored, being always there; the rest sums
-    to 1 (STReMN Sec. 4.3). full_only: count only queries of a memory that has reached its final size.
-    Empty where nothing remains to be counted.
+    to 1 (STReMN Sec. 4.3). Empty where nothing remains to be counted.
+
+    Args:
+        traces: of any number of clips.
+        full_only: count only queries of a memory that has reached its final size.
     """
     distances: Counter[int] = Counter()
     for steps in tracks(traces):

@@ -27,8 +27,12 @@ Progress = Callable[[int, int, str], None]
 class VOSScores:
     """Scores of one system.
 
-    per_frame: ``"<sequence>_<id>"`` to that object's J and F of every scored frame.
-    skipped: objects that the protocol gives no frame to; they count nowhere.
+    Attributes:
+        protocol: with which it was scored.
+        per_frame: ``"<sequence>_<id>"`` to that object's J and F of every scored frame.
+        skipped: objects that the protocol gives no frame to; they count nowhere.
+        objects: the seven official columns of each object, by the same names.
+        global_: their means over the objects.
     """
 
     protocol: str
@@ -68,17 +72,6 @@ class VOSScores:
             }
         return form
 
-    @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> "VOSScores":
-        """Inverse of ``to_dict(per_frame=True)``."""
-        if "per_frame" not in form:
-            raise InputError("expected scores saved with their per-frame values, found none ('per_frame')")
-        per_frame = {
-            name: ObjectScores(np.array(row["frames"], int), np.array(row["J"]), np.array(row["F"]))
-            for name, row in form["per_frame"].items()
-        }
-        return cls(form["protocol"], per_frame, tuple(form.get("skipped", ())))
-
 
 def gather(protocol: str, sequences: Iterable[tuple[str, Mapping[int, ObjectScores]]]) -> VOSScores:
     """Scores of a system from those of its sequences: (name, object id to scores) for each."""
@@ -116,9 +109,17 @@ def score_folder(
 ) -> VOSScores:
     """Score ``predictions/<sequence>/<frame>.png`` against ``annotations`` of the same form.
 
-    names: the sequences, default every folder of the annotations. workers: processes side by side.
-    InputError: a missing sequence or scored frame, a frame of another size, an id that the sequence
-    does not have, an empty folder, a file that cannot be read.
+    Args:
+        predictions: a folder of result folders.
+        annotations: the ground truth.
+        protocol: entry of ``evaluation.protocols``.
+        names: the sequences; None: every folder of the annotations.
+        progress: called after each sequence.
+        workers: processes side by side.
+
+    Raises:
+        InputError: a missing sequence or scored frame, a frame of another size, an id that the sequence does not
+            have, an empty folder, a file that cannot be read.
     """
     predictions, annotations = Path(predictions), Path(annotations)
     rule = get_protocol(protocol)
