@@ -7,7 +7,7 @@ def keep_first_mask(truth_ids: np.ndarray) -> np.ndarray:
     """Every object's first mask, kept to the end: the least that a segmentation must beat.
 
     truth_ids: integer (T, H, W). An object that appears later is laid over the earlier ones from
-    its first frame on. Only the frames that give an object are looked at, as in the task itself.
+    its first frame on. Only the frames that give an object are read, as in the task itself.
     """
     truth = np.asarray(truth_ids)
     kept = np.zeros_like(truth)

@@ -37,45 +37,39 @@ Scores = dict[str, dict[str, PredictionScores]]
 
 
 class Variant(Settings):
-    """A trained network with some fields changed that need no other weights.
-
-    Attributes:
-        of: its name in the training stage.
-        fields: the changed arguments of its class.
-    """
+    """A trained network with some fields changed that need no other weights."""
 
     of: str
+    """Its name in the training stage."""
     fields: dict[str, Any]
+    """The changed arguments of its class."""
 
 
 class Parameters(Settings):
-    """Settings of the stage.
-
-    Attributes:
-        seed: of the bootstrap.
-        device: where to predict.
-        observed: frames given.
-        predicted: frames to predict, any number.
-        slots: K, of the systems with slots.
-        stride: frames between the starts of two test windows of a video, or that for each action.
-        conventions: entries of ``evaluation.conventions``; the comparison and the curves use the first one.
-        batch: windows side by side.
-        show: windows whose frames are drawn.
-        reference: the network that the others are compared with, window by window.
-        variants: more rows on the same weights, by the name they have in the tables.
-    """
+    """Settings of the stage."""
 
     seed: int = 0
+    """Of the bootstrap."""
     device: str = "cpu"
+    """Where to predict."""
     observed: int = 10
+    """Frames given."""
     predicted: int = 20
+    """Frames to predict, any number."""
     slots: int = 5
+    """K, of the systems with slots."""
     stride: int | dict[str, int] = 10
+    """Frames between the starts of two test windows of a video, or that for each action."""
     conventions: list[str] = ["predrnn", "mim", "openstl"]
+    """Entries of ``evaluation.conventions``; the comparison and the curves use the first one."""
     batch: int = 16
+    """Windows side by side."""
     show: int = 3
+    """Windows whose frames are drawn."""
     reference: str = "stremn"
+    """The network that the others are compared with, window by window."""
     variants: dict[str, Variant] = {}
+    """More rows on the same weights, by the name they have in the tables."""
 
 
 @dataclass(frozen=True)

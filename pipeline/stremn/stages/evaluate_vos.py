@@ -31,40 +31,37 @@ from stremn.stages.runs import PREDICTIONS, heading, segment_runs
 
 
 class Parameters(Settings):
-    """Settings of the stage.
-
-    Attributes:
-        seed: of the random rules and the bootstrap.
-        device: where to segment.
-        network: the network on which the rules are compared, by its name in the training stages.
-        slots: K, the same for every rule with a fixed number of slots.
-        rules: entries of ``memory.POLICIES``, run on that network.
-        learned_slots: numbers of slots of the learned rule (STReMN Table 2).
-        runs: everything else, by a name of its own; tables of the papers look for some names.
-        seeds: networks that differ from ``network`` by the seed of their training alone; the rules run on each,
-            as ``<network>:<rule>``, for the mean and deviation over seeds.
-        every: period of STM's rule in frames.
-        protocol: which frames and objects are scored, entry of ``evaluation.protocols``.
-        batch: clips side by side.
-        side: shorter side in pixels at which frames are looked at; None: as they come. Masks have their size.
-        workers: runs side by side, each in a process of its own; 0: one after the other.
-        split: which clips.
-    """
+    """Settings of the stage."""
 
     seed: int = 0
+    """Of the random rules and the bootstrap."""
     device: str = "cpu"
+    """Where to segment."""
     network: str = "stremn"
+    """The network on which the rules are compared, by its name in the training stages."""
     slots: int = 6
+    """K, the same for every rule with a fixed number of slots."""
     rules: list[str] = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
+    """Entries of ``memory.POLICIES``, run on that network."""
     learned_slots: list[int] = [3, 4, 5, 6, 7]
+    """Numbers of slots of the learned rule (STReMN Table 2)."""
     runs: dict[str, Run] = {}
+    """Everything else, by a name of its own; tables of the papers look for some names."""
     seeds: list[str] = []
+    """Networks that differ from ``network`` by the seed of their training alone; the rules run on each, as
+    ``<network>:<rule>``, for the mean and deviation over seeds."""
     every: int = 5
+    """Period of STM's rule in frames."""
     protocol: str = "procedural"
+    """Which frames and objects are scored, entry of ``evaluation.protocols``."""
     batch: int = 6
+    """Clips side by side."""
     side: int | None = None
+    """Shorter side in pixels at which frames are processed; None: native size. Masks have the native size."""
     workers: int = 0
+    """Runs side by side, each in a process of its own; 0: one after the other."""
     split: str = "test"
+    """Which clips."""
 
 
 def all_runs(p: Parameters) -> dict[str, Run]:

@@ -24,23 +24,20 @@ Traces = dict[tuple[str, int], dict[str, Trace]]
 
 
 class Parameters(Settings):
-    """Settings of the stage.
-
-    Attributes:
-        network: on which the evaluation compared the rules.
-        slots: K of the rules in the evaluation, and of the strips.
-        learned_slots: numbers of slots of the learned rule (STReMN Fig. 5), K among them.
-        rules: rules whose kept templates are compared with the learned one's.
-        split: which clips.
-        show: clips whose strips are drawn.
-    """
+    """Settings of the stage."""
 
     network: str = "stremn"
+    """On which the evaluation compared the rules."""
     slots: int = 6
+    """K of the rules in the evaluation, and of the strips."""
     learned_slots: list[int] = [4, 5, 6, 7]
+    """Numbers of slots of the learned rule (STReMN Fig. 5), K among them."""
     rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot"]
+    """Rules whose kept templates are compared with the learned one's."""
     split: str = "test"
+    """Which clips."""
     show: int = 2
+    """Clips whose strips are drawn."""
 
 
 def load(stage: Stage[Parameters]) -> Traces:

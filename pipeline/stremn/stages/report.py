@@ -26,17 +26,14 @@ Row = dict[str, dict[str, float | None]]
 
 
 class Parameters(Settings):
-    """Settings of the stage.
-
-    Attributes:
-        title: of the page.
-        data: one line on the data, size and training behind our numbers, for the notes under the tables.
-        convention: of the prediction metrics.
-    """
+    """Settings of the stage."""
 
     title: str = "STReMN, reproduced"
+    """Of the page."""
     data: str
+    """One line on the data, size and training behind our numbers, for the notes under the tables."""
     convention: str = "predrnn"
+    """Of the prediction metrics."""
 
 
 def segmentation(stage: Stage[Parameters]) -> list[Section]:

@@ -56,7 +56,7 @@ def segment_runs(
         clips: a place of the data stage's output.
         weights: training stage → its folder.
         slots, every: where a run does not say otherwise.
-        side: shorter side at which frames are looked at, see ``segment_folder``.
+        side: shorter side at which frames are processed, see ``segment_folder``.
         workers: runs side by side, each in a process with its share of the cores; 0: one after the other.
 
     Returns:
