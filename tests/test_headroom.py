@@ -1,0 +1,70 @@
+"""The share of the headroom against numbers worked by hand."""
+
+import numpy as np
+import pytest
+
+from stremn.errors import InputError
+from stremn.evaluation.headroom import Share, headroom_share, j_after_returns, returns
+from stremn.evaluation.sequences import ObjectScores
+
+
+def test_the_share_is_a_ratio_of_means_and_not_a_mean_of_ratios() -> None:
+    base = {"a_1": 0.5, "b_1": 0.6, "c_1": 0.7}
+    oracle = {"a_1": 0.9, "b_1": 0.8, "c_1": 0.7}
+    rule = {"a_1": 0.6, "b_1": 0.8, "c_1": 0.7}
+    # gains 0.1 + 0.2 + 0 of 0.4 + 0.2 + 0; the mean of the ratios that exist would be 0.625
+    found = headroom_share(rule, oracle, base, level=0.5)
+    assert found is not None
+    assert found.share == pytest.approx(0.5) and found.clips == 3
+    assert found.low <= 0.5 <= found.high
+
+
+def test_the_interval_has_the_ends_of_all_draws_worked_by_hand() -> None:
+    base = {"a_1": 0.0, "b_1": 0.0}
+    oracle = {"a_1": 0.4, "b_1": 0.2}
+    rule = {"a_1": 0.1, "b_1": 0.2}
+    # draws: a a (1 in 4) 0.25, a b (2 in 4) 0.5, b b (1 in 4) 1
+    found = headroom_share(rule, oracle, base)
+    assert found == pytest.approx(Share(0.5, 0.25, 1.0, 2))
+    middle = headroom_share(rule, oracle, base, level=0.4)  # between the 30th and the 70th percentile
+    assert middle == pytest.approx(Share(0.5, 0.5, 0.5, 2))
+
+
+def test_objects_of_a_clip_are_drawn_together() -> None:
+    base = dict.fromkeys(["a_1", "a_2"], 0.0)
+    oracle, rule = {"a_1": 0.4, "a_2": 0.2}, {"a_1": 0.1, "a_2": 0.2}
+    assert headroom_share(rule, oracle, base) == pytest.approx(Share(0.5, 0.5, 0.5, 1))
+
+
+def test_the_oracle_has_all_first_and_latest_none_and_worse_is_below_zero() -> None:
+    base, oracle = {"a_1": 0.5, "b_1": 0.4}, {"a_1": 0.7, "b_1": 0.8}
+    assert headroom_share(oracle, oracle, base) == pytest.approx(Share(1, 1, 1, 2))
+    assert headroom_share(base, oracle, base) == pytest.approx(Share(0, 0, 0, 2))
+    worse = headroom_share({"a_1": 0.4, "b_1": 0.2}, oracle, base)
+    assert worse is not None and worse.share == pytest.approx(-0.5)
+
+
+def test_no_share_without_headroom_or_where_it_is_chance() -> None:
+    base, rule = {"a_1": 0.5, "b_1": 0.4}, {"a_1": 0.6, "b_1": 0.6}
+    assert headroom_share(rule, base, base) is None
+    assert headroom_share(rule, {"a_1": 0.4, "b_1": 0.4}, base) is None
+    # one clip of two decides: a quarter of the draws have no headroom
+    assert headroom_share(rule, {"a_1": 0.9, "b_1": 0.4}, base) is None
+    with pytest.raises(InputError, match="same objects"):
+        headroom_share(rule, {"a_1": 0.9}, base)
+
+
+def test_returns_are_earlier_appearances_after_another_one() -> None:
+    #         0  1   2  3  4   5  6  7  8   9  10 11
+    shown = [0, 0, -1, 0, 1, -1, 1, 0, 2, -1, -1, 1]
+    assert returns(shown) == [7, 11]
+    assert returns([-1, -1]) == []
+
+
+def test_j_after_returns_takes_only_the_frames_after_them() -> None:
+    shown = {"clip_x": np.array([[0, 0], [1, 0], [0, 0], [0, 0], [0, 0]])}
+    frames = np.arange(1, 5)  # frame 0 is given and not scored
+    j = np.array([0.1, 0.2, 0.4, 0.8])
+    scores = {f"clip_x_{number}": ObjectScores(frames, j, j) for number in (1, 2)}
+    assert j_after_returns(scores, shown, frames=2) == pytest.approx({"clip_x_1": 0.3})
+    assert j_after_returns(scores, shown) == pytest.approx({"clip_x_1": 1.4 / 3})
