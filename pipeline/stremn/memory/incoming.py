@@ -25,7 +25,8 @@ class Incoming:
         given_now: boolean (B, D), the incoming template has a given mask.
         similarity: ``similarity("update_keys")`` or ``similarity("keys")``: Eq. 1 between the incoming
             frame and each slot, (B, D, S), computed when asked. ``similarity("newer")``: on the keys,
-            between each slot and the newer one most like it, −1 for the newest.
+            between each slot and the newer one most like it, −1 for the newest. ``foreground`` and
+            ``determinant``: see ``rivals``.
         policy: the settings.
         noise: add Gumbel noise to the learned scores (training).
         generator: source of random numbers, None for PyTorch's global one.

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import get_args
 
+import stremn.memory.rivals as rivals
 import stremn.memory.slot_rules as slot_rules
 from stremn.errors import InputError
 from stremn.memory.feature_rules import learned_features, least_frequently_used, similar_features
@@ -43,6 +44,8 @@ POLICIES |= {
         "STReMN's earlier version, Fig. 3",
         True,
     ),
+    "rmem": Entry(when_full(rivals.rmem), "RMem", "RMem, CVPR 2024", True),
+    "readmem": Entry(when_full(rivals.readmem), "READMem", "READMem, BMVC 2023", True),
     "first": Entry(slot_rules.first, "First frame only", "STM Table 5", False),
     "previous": Entry(slot_rules.previous, "Previous frame only", "STM Table 5", False),
     "every_n": Entry(slot_rules.every_n, "STM, every N frames", "STM Sec. 4.3", False, periodic=True),

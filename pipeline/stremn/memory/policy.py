@@ -23,7 +23,7 @@ class Policy:
         slots: K, the largest number of slots; None where the rule decides alone how many it keeps.
         protect_first: never evict a template whose mask was given (the first frame).
         protect_previous: never evict the latest template when the next one arrives.
-        every: period in frames, of ``every_n`` and of the rules on features.
+        every: period in frames, of ``every_n``, of the rules on features, ``rmem`` and ``readmem``.
         per_object: one eviction decision for each object instead of one per frame.
         temperature: τ of Eq. 3.
         index: what counts as use of a feature (AMM Table IV): ``top_k``: each query position whose

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from stremn.ops.attention import Affinity
 from stremn.ops.similarity import normalised
 
 EMPTY = -1  # frame index of a slot that holds nothing for an object
@@ -51,6 +52,8 @@ class Template:
         fusion: the network's fusion module, None where it has none (see ``memory.fusion``).
         cover: share of each position that the object covers, (B, O, 1, h, w) in [0, 1]; None unless a
             regulariser asks for it (see ``ops.affinity_regularisers``).
+        foreground: probability of each object at each position, (B, O, h, w); None where nothing is known of it.
+        affinity: how the network compares keys, for rules that look at the read.
     """
 
     key: Tensor
@@ -64,6 +67,8 @@ class Template:
     age_score: Callable[[Tensor], Tensor] | None = None
     fusion: Fusion | None = None
     cover: Tensor | None = None
+    foreground: Tensor | None = None
+    affinity: Affinity = "dot"
 
 
 def tokens(maps: Tensor) -> Tensor:

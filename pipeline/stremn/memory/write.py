@@ -14,6 +14,7 @@ from stremn.errors import InputError
 from stremn.memory.fusion import fused_state, similarity_to_newer
 from stremn.memory.incoming import Incoming
 from stremn.memory.policy import Policy
+from stremn.memory.rivals import determinants_without, foreground_shares
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
 from stremn.ops.similarity import normalised, template_similarity
@@ -168,13 +169,17 @@ def _rows(per_object: Tensor, shared: bool) -> Tensor:
 def _scores(state: MemoryState, template: Template, which: str, shared: bool) -> Tensor:
     """Eq. 1 of the incoming frame with each slot: (B, O, K), or (B, 1, K) averaged over a slot's objects.
 
-    ``newer``: between the slots themselves.
+    ``newer`` and ``determinant``: between the slots themselves; ``foreground``: of the read, see ``rivals``.
     """
     if which == "update_keys":
         query = normalised(template.update_query.flatten(-2).transpose(-1, -2))
         scores = template_similarity(query, state.update_keys)
     elif which == "newer":
         scores = similarity_to_newer(state)
+    elif which == "foreground":
+        scores = foreground_shares(state, template)
+    elif which == "determinant":
+        scores = determinants_without(state)
     else:
         query = normalised(template.key.flatten(-2).transpose(-1, -2))
         scores = template_similarity(query, normalised(state.keys))

@@ -135,9 +135,9 @@ class VOSNetwork(nn.Module):
         """
         key, value, update_key = self.encode_memory(query, masks_BOHW)
         regulariser, cover = self.affinity_regulariser, None
+        foreground = F.adaptive_avg_pool2d(masks_BOHW.detach(), (value.shape[-2], value.shape[-1]))
         if regulariser is not None and regulariser.reallocation and torch.is_grad_enabled():
-            size = (value.shape[-2], value.shape[-1])
-            cover = F.adaptive_avg_pool2d(masks_BOHW.detach(), size)[:, :, None]
+            cover = foreground[:, :, None]
         return Template(
             key,
             value,
@@ -150,6 +150,8 @@ class VOSNetwork(nn.Module):
             age_score=self.age_score,
             fusion=self.fusion,
             cover=cover,
+            foreground=foreground,
+            affinity=self.affinity,
         )
 
 
