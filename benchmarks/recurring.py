@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stremn.data.clips import Clip, ClipFolder
+from stremn.data.clips import Clip
+from stremn.data.folders import open_clip_folder
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.headroom import headroom_share, j_after_returns
 from stremn.evaluation.region import region_similarity
@@ -64,7 +65,7 @@ def clips_of(folder: Path, count: int) -> tuple[list[Clip], dict[str, Truth]]:
     for index in range(count):
         if not (folder / "Appearances" / f"test{index:04d}.json").is_file():
             write_recurring(folder, *make_recurring(settings, "test", index))
-    read = ClipFolder(folder, limit=count)
+    read = open_clip_folder(folder, "", limit=count)
     return [read[i] for i in range(count)], {name: read_truth(folder, name) for name in read.names}
 
 

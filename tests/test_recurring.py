@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stremn.data.clips import Clip, ClipFolder
+from stremn.data.clips import Clip
+from stremn.data.folders import open_clip_folder
 from stremn.errors import InputError
 from stremn.evaluation.headroom import returns
 from stremn.generate.recurring import TRAPS, Truth, make_recurring, read_truth, write_recurring
@@ -127,7 +128,7 @@ def test_look_alikes_come_at_each_return_in_the_objects_shape() -> None:
 def test_clips_are_read_back_with_their_truth(tmp_path: Path) -> None:
     clip, truth = made(0)
     write_recurring(tmp_path, clip, truth)
-    read = ClipFolder(tmp_path)
+    read = open_clip_folder(tmp_path, "")
     assert read.names == [clip.name] and np.array_equal(read[0].masks, clip.masks)
     again = read_truth(tmp_path, clip.name)
     assert np.array_equal(again.shown, truth.shown) and np.array_equal(again.worthless, truth.worthless)
