@@ -8,17 +8,17 @@ from torch import Tensor
 from stremn.errors import InputError
 from stremn.inference.oracle import Schedule, belady, greedy
 from stremn.memory import MemoryState, Policy, Template, Trace, make_policy, write
-from stremn.models.vos import Query
+from stremn.models.vos import Query, VOSNetwork
 from stremn.tasks.vos import rollout
 
 SIDE, COLOURS = 6, 5
 NEAR, FAR = (1, 1), (3, 3)  # corners of an object of 2 × 2 pixels
 
 
-class ByColour:
+class ByColour(VOSNetwork):
     """Knows a pixel again by its colour, and where no template has that colour by its place."""
 
-    stride, affinity, top_k = 1, "dot", None
+    stride = 1
 
     def encode_query(self, frames_B3HW: Tensor) -> Query:
         colour = torch.nn.functional.one_hot((frames_B3HW[:, 0] * 10).round().long(), COLOURS)

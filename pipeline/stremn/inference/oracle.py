@@ -18,22 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stremn.errors import InputError
-from stremn.memory import MemoryState, Policy, Template, decide, write
+from stremn.memory import DifferentiableMemory, MemoryState, Policy, Template, Trace, decide
 from stremn.memory.incoming import Incoming
-from stremn.memory.policies import Entry
+from stremn.memory.policy import Entry
 from stremn.memory.slot_rules import best, when_full
 from stremn.memory.write import apply
 from stremn.models.vos import Query, VOSNetwork
-from stremn.tasks.vos import (
-    _frame_logits,
-    cropped,
-    first_appearances,
-    memorise,
-    one_hot,
-    padded,
-    padding,
-    to_memorise,
-)
+from stremn.tasks.segmenter import Segmenter, encoded
+from stremn.tasks.vos import first_appearances, given_masks
 
 Value = TypeVar("Value", MemoryState, Template)
 TITLE = "Oracle, sees the truth"
@@ -135,57 +127,6 @@ class Choices:
     changed: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Listening(Policy):
-    """A rule that also says which slots it could have chosen."""
-
-    evictable: list[Tensor] = field(default_factory=list, compare=False)
-
-    def __call__(self, incoming: Incoming) -> Tensor:  # type: ignore[override]
-        self.evictable.append(incoming.evictable)
-        return super().__call__(incoming)
-
-
-@dataclass(frozen=True)
-class _Clip:
-    """One clip, its frames encoded."""
-
-    network: VOSNetwork
-    queries: Query
-    masks_THW: Tensor
-    known_TO: Tensor
-    given_TO: Tensor
-    pad: tuple[int, int, int, int]
-    generator: torch.Generator | None
-
-    def look(self, state: MemoryState, t: int) -> Tensor:
-        """Log odds (E, O + 1, H, W) of frame t, for E memories."""
-        count = max(1, state.frame_index.shape[0])
-        rows = torch.full((count,), t, device=self.masks_THW.device)
-        known, given = self.known_TO[rows], self.given_TO[rows]
-        return _frame_logits(
-            self.network, self.queries[rows], state, self.masks_THW[rows], known, given, None, self.generator
-        )
-
-    def template(self, logits: Tensor, t: int) -> Template:
-        """Frame t on its way into each of E memories."""
-        rows = torch.full((logits.shape[0],), t, device=logits.device)
-        masks = to_memorise(self.network, logits, self.pad)
-        return memorise(self.network, self.queries[rows], masks, t, self.known_TO[rows], self.given_TO[rows])
-
-    def quality(self, logits: Tensor, t: int) -> Tensor:
-        """Mean J (E,) of the objects that are known and not given at frame t; 0 where there are none."""
-        counts = self.known_TO[t] & ~self.given_TO[t]
-        objects = len(counts)
-        ids = cropped(logits, self.pad).argmax(1)
-        predicted = one_hot(ids, objects).bool()
-        truth = one_hot(cropped(self.masks_THW[t : t + 1], self.pad), objects).bool()
-        union = (predicted | truth).flatten(2).sum(-1)
-        both = (predicted & truth).flatten(2).sum(-1)
-        j = torch.where(union > 0, both / union.clamp_min(1), 1.0)
-        return j[:, counts].sum(1) / max(1, int(counts.sum()))
-
-
 @torch.no_grad()
 def greedy(
     network: VOSNetwork,
@@ -213,66 +154,112 @@ def greedy(
     """
     if policy.per_object or horizon < 1:
         raise InputError(f"expected one decision for all objects and horizon ≥ 1, found horizon {horizon}")
-    clip = _encoded(network, frames_T3HW, masks_THW, objects, generator)
-    state, result, found = MemoryState.empty(), Choices(), []
-    listening = _Listening(**vars(policy))
-    for t in range(len(frames_T3HW)):
-        logits = clip.look(state, t)
-        found.append(cropped(logits, clip.pad).argmax(1))
-        template = clip.template(logits, t)
-        listening.evictable.clear()
-        weights_1OS = decide(state, template, listening, generator=generator)
-        chosen = int(weights_1OS[0, 0].argmax())
-        if t < len(frames_T3HW) - 1 and chosen < state.slots and bool(weights_1OS.any()):
-            slots = listening.evictable[0][0, 0].nonzero()[:, 0].tolist()
-            choice = _best_slot(
-                clip, state, template, [chosen, *(s for s in slots if s != chosen)], policy, horizon
-            )
-            if choice != chosen:
-                result.changed.append(t)
-                weights_1OS = F.one_hot(torch.tensor([choice]), weights_1OS.shape[-1]).expand_as(weights_1OS)
-        state = apply(state, template, weights_1OS.float(), per_object=False)
-        result.held.append(state.frame_index.amax(1)[0].tolist())
-    result.ids = torch.cat(found)
+    given_TO = first_appearances(masks_THW[None], objects)[0]
+    clip = _Clip(
+        network, frames_T3HW, encoded(network, frames_T3HW), masks_THW, given_TO.cumsum(0) > 0, given_TO
+    )
+    memory = _LooksAhead(policy, clip, horizon)
+    segmenter, result, found = Segmenter(network, memory), Choices(), []
+    for t in range(len(masks_THW)):
+        found.append(clip.look(segmenter, t).argmax(1))
+        clip.remember(segmenter, t, generator)
+        result.held.append(memory.state.frame_index.amax(1)[0].tolist())
+    result.ids, result.changed = torch.cat(found), memory.changed
     return result
 
 
-def _encoded(
-    network: VOSNetwork,
-    frames_T3HW: Tensor,
-    masks_THW: Tensor,
-    objects: int,
-    generator: torch.Generator | None,
-) -> _Clip:
-    pad = padding(frames_T3HW.shape[-2], frames_T3HW.shape[-1], network.stride)
-    given_TO = first_appearances(masks_THW[None], objects)[0]
-    return _Clip(
-        network,
-        network.encode_query(padded(network, frames_T3HW, pad)),
-        F.pad(masks_THW, pad),
-        given_TO.cumsum(0) > 0,
-        given_TO,
-        pad,
-        generator,
-    )
+@dataclass(frozen=True)
+class _Clip:
+    """One clip that E memories walk through side by side."""
+
+    network: VOSNetwork
+    frames_T3HW: Tensor
+    queries: Query
+    masks_THW: Tensor
+    known_TO: Tensor
+    given_TO: Tensor
+
+    def look(self, segmenter: Segmenter, t: int) -> Tensor:
+        """Log odds of frame t, (E, O + 1, H, W)."""
+        rows = self._rows(segmenter, t)
+        known, given = self.known_TO[rows], self.given_TO[rows]
+        masks = given_masks(self.masks_THW[rows], given, self.frames_T3HW.shape[-2:])
+        return segmenter.look(self.frames_T3HW[rows], known & ~given, masks, given, query=self.queries[rows])
+
+    def remember(self, segmenter: Segmenter, t: int, generator: torch.Generator | None) -> None:
+        """Write frame t into each memory."""
+        rows = self._rows(segmenter, t)
+        segmenter.remember(t, self.known_TO[rows], self.given_TO[rows], generator=generator)
+
+    def quality(self, logits: Tensor, t: int) -> Tensor:
+        """Mean J (E,) of the objects that are predicted in frame t; 0 where there are none."""
+        ids = torch.arange(1, self.known_TO.shape[1] + 1, device=logits.device)
+        ids = ids[self.known_TO[t] & ~self.given_TO[t]][:, None, None]
+        predicted, truth = logits.argmax(1)[:, None] == ids, self.masks_THW[t] == ids
+        union, both = ((predicted | truth).sum((-2, -1)), (predicted & truth).sum((-2, -1)))
+        return torch.where(union > 0, both / union.clamp_min(1), 1.0).sum(1) / max(1, len(ids))
+
+    def _rows(self, segmenter: Segmenter, t: int) -> Tensor:
+        count = segmenter.memory.state.frame_index.shape[0] if segmenter.memory.slots else 1
+        return torch.full((count,), t, device=self.masks_THW.device)
 
 
-def _best_slot(
-    clip: _Clip, state: MemoryState, template: Template, slots: list[int], policy: Policy, horizon: int
-) -> int:
-    """Which of the slots (E) is best overwritten, by the mean J of the frames that follow; a draw: the first."""
-    count = len(slots)
-    weights_EOS = F.one_hot(torch.tensor(slots), state.slots + 1)[:, None].float()
-    weights_EOS = weights_EOS.expand(-1, template.present.shape[1], -1)
-    states = apply(_repeated(state, count), _repeated(template, count), weights_EOS, per_object=False)
-    stop = min(template.frame + 1 + horizon, len(clip.masks_THW))
-    total = torch.zeros(count)
-    for t in range(template.frame + 1, stop):
-        logits = clip.look(states, t)
-        total += clip.quality(logits, t).cpu()
-        if t < stop - 1:
-            states = write(states, clip.template(logits, t), policy, generator=clip.generator)
-    return slots[int(total.argmax())]
+class _LooksAhead(DifferentiableMemory):
+    """A memory that sees the frames that follow, and writes where that is best for them."""
+
+    def __init__(self, policy: Policy, clip: _Clip, horizon: int) -> None:
+        super().__init__(policy)
+        self.clip, self.horizon = clip, horizon
+        self.changed: list[int] = []
+
+    def write(
+        self, template: Template, *, generator: torch.Generator | None = None, trace: Trace | None = None
+    ) -> None:
+        """Into the slot of which the loss costs least within the horizon."""
+        listening = _Listening(**vars(self.policy))
+        weights_1OS = decide(self.state, template, listening, generator=generator, trace=trace)
+        chosen, evicts = int(weights_1OS[0, 0].argmax()), bool(weights_1OS[0, 0, : self.state.slots].any())
+        if evicts and template.frame < len(self.clip.masks_THW) - 1:
+            others = listening.evictable[0][0, 0].nonzero()[:, 0].tolist()
+            slot = self._best([chosen, *(s for s in others if s != chosen)], template, generator)
+            if slot != chosen:
+                self.changed.append(template.frame)
+                weights_1OS = self._into([slot], template)
+        self.state = apply(self.state, template, weights_1OS, per_object=False)
+
+    def _best(self, slots: list[int], template: Template, generator: torch.Generator | None) -> int:
+        """Which of the slots (E) is best overwritten, by the mean J of the frames that follow; a draw: the first."""
+        branches = DifferentiableMemory(self.policy)
+        branches.state = apply(
+            _repeated(self.state, len(slots)),
+            _repeated(template, len(slots)),
+            self._into(slots, template),
+            per_object=False,
+        )
+        segmenter = Segmenter(self.clip.network, branches)
+        stop = min(template.frame + 1 + self.horizon, len(self.clip.masks_THW))
+        total = torch.zeros(len(slots))
+        for t in range(template.frame + 1, stop):
+            total += self.clip.quality(self.clip.look(segmenter, t), t).cpu()
+            if t < stop - 1:
+                self.clip.remember(segmenter, t, generator)
+        return slots[int(total.argmax())]
+
+    def _into(self, slots: list[int], template: Template) -> Tensor:
+        """Weights (E, O, S) that overwrite one slot each."""
+        weights = F.one_hot(torch.tensor(slots), self.state.slots + 1)[:, None].to(template.value)
+        return weights.expand(-1, template.present.shape[1], -1)
+
+
+@dataclass(frozen=True)
+class _Listening(Policy):
+    """A rule that also says which slots it could have chosen."""
+
+    evictable: list[Tensor] = field(default_factory=list, compare=False)
+
+    def __call__(self, incoming: Incoming) -> Tensor:  # type: ignore[override]
+        self.evictable.append(incoming.evictable)
+        return super().__call__(incoming)
 
 
 def _repeated(value: Value, count: int) -> Value:
