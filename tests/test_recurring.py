@@ -57,7 +57,7 @@ def test_same_seed_same_clip_byte_for_byte() -> None:
 
 
 def test_the_truth_is_what_the_masks_show() -> None:
-    clips = [made(index) for index in range(5)]
+    clips = [made(index) for index in (0, 1, 2, 15)]
     assert {clip.objects for clip, _ in clips} == {1, 2}
     for clip, truth in clips:
         assert clip.frames.shape == (160, 48, 48, 3) and truth.shown.shape == (160, clip.objects)
