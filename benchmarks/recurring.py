@@ -22,7 +22,8 @@ from stremn.evaluation.region import region_similarity
 from stremn.evaluation.sequences import ObjectScores
 from stremn.generate.recurring import Truth, make_recurring, read_truth, write_recurring
 from stremn.generate.visits import RecurringSettings
-from stremn.inference.oracle import Schedule, belady, greedy
+from stremn.inference.greedy import greedy
+from stremn.inference.oracle import Schedule, belady
 from stremn.memory import POLICIES, make_policy
 from stremn.models.checkpoints import load_model, shipped_checkpoint
 from stremn.tasks.vos import rollout

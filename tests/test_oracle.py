@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from stremn.errors import InputError
-from stremn.inference.oracle import Schedule, belady, greedy
+from stremn.inference.greedy import greedy
+from stremn.inference.oracle import Schedule, belady
 from stremn.memory import MemoryState, Policy, Template, Trace, make_policy, write
 from stremn.models.vos import Query, VOSNetwork
 from stremn.tasks.vos import rollout
