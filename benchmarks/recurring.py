@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stremn.data.appearances import Truth, read_truth
 from stremn.data.clips import Clip
 from stremn.data.folders import open_clip_folder
 from stremn.evaluation.bootstrap import bootstrap_mean, paired_difference
 from stremn.evaluation.headroom import headroom_share, j_after_returns
 from stremn.evaluation.region import region_similarity
 from stremn.evaluation.sequences import ObjectScores
-from stremn.generate.recurring import Truth, make_recurring, read_truth, write_recurring
+from stremn.generate.recurring import make_recurring, write_recurring
 from stremn.generate.visits import RecurringSettings
 from stremn.inference.greedy import greedy
-from stremn.inference.oracle import Schedule, belady
+from stremn.inference.oracle import belady
 from stremn.memory import POLICIES, make_policy
 from stremn.models.checkpoints import load_model, shipped_checkpoint
 from stremn.tasks.vos import rollout
@@ -102,14 +103,11 @@ def rules(
             for clip in clips
         ]
 
-    def schedules(clips: list[Clip]) -> list[Schedule]:
-        return [Schedule(truths[clip.name].shown, truths[clip.name].worthless) for clip in clips]
-
     named = [*LETTERS, *(n for n in ("learned", "rmem", "readmem") if n in POLICIES)]
     all_of_them = {
         EVERY: rolled(lambda clips: make_policy("every_n", every=1)),
         "every fifth frame": rolled(lambda clips: make_policy("every_n", every=5)),
-        ORACLE: rolled(lambda clips: belady(schedules(clips), args.slots)),
+        ORACLE: rolled(lambda clips: belady([truths[clip.name] for clip in clips], args.slots)),
         **{n: rolled(lambda clips, n=n: make_policy(n, slots=args.slots)) for n in named},
     }
     return {**all_of_them, f"greedy, {args.horizon} ahead": looked_ahead} if args.greedy else all_of_them

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from stremn.data.appearances import Truth
 from stremn.errors import InputError
 from stremn.inference.greedy import greedy
-from stremn.inference.oracle import Schedule, belady
+from stremn.inference.oracle import belady
 from stremn.memory import MemoryState, Policy, Template, Trace, make_policy, write
 from stremn.models.vos import Query, VOSNetwork
 from stremn.tasks.vos import rollout
@@ -70,7 +71,7 @@ def test_oldest_and_newest_forget_the_colour_and_belady_holds_it() -> None:
     for rule, kept in (("oldest", [0, 4, 5]), ("newest", [0, 1, 5])):
         j, held = rolled(make_policy(rule, slots=3), frames, masks)
         assert j == pytest.approx(6 / 8) and sorted(held[5]) == kept
-    j, held = rolled(belady([Schedule(SHOWN, SHOWN < 0)], 3), frames, masks)
+    j, held = rolled(belady([Truth(SHOWN, SHOWN < 0)], 3), frames, masks)
     assert j == 1.0 and {2, 3} & set(held[5]) and {2, 3} & set(held[6])
 
 
@@ -134,7 +135,7 @@ def test_belady_against_the_reference() -> None:
     shown = np.stack([np.repeat(rng.integers(0, 5, 30), 4) for _ in range(3)])
     worthless = rng.random(shown.shape) < 0.2
     worthless[:, 0] = False
-    policy = belady([Schedule(s[:, None], w[:, None]) for s, w in zip(shown, worthless, strict=True)], 5)
+    policy = belady([Truth(s[:, None], w[:, None]) for s, w in zip(shown, worthless, strict=True)], 5)
     expected = [reference(s, w, 5) for s, w in zip(shown, worthless, strict=True)]
     state = MemoryState.empty()
     for t in range(shown.shape[1]):
@@ -143,13 +144,13 @@ def test_belady_against_the_reference() -> None:
             assert sorted(state.frame_index[one, 0].tolist()) == expected[one][t]
 
 
-def test_a_slot_that_one_object_needs_stays_and_a_clip_without_schedule_is_refused() -> None:
+def test_a_slot_that_one_object_needs_stays_and_a_clip_without_truth_is_refused() -> None:
     # object 1 shows the same all the time, object 2 needs frame 1 again at the end
     shown = np.array([[0, 0], [0, 1], [0, 2], [0, 2], [0, 2], [0, 1]])
-    policy = belady([Schedule(shown, np.zeros(shown.shape, bool))], 3)
+    policy = belady([Truth(shown, np.zeros(shown.shape, bool))], 3)
     state = MemoryState.empty()
     for t in range(5):
         state = write(state, template(t, 1, 2), policy)
     assert sorted(state.frame_index[0, 0].tolist()) == [0, 1, 4]
-    with pytest.raises(InputError, match="schedule"):
+    with pytest.raises(InputError, match="shown in each"):
         write(state, template(5, 1, 2), belady([], 3))

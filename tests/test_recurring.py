@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stremn.data.appearances import Truth, read_truth
 from stremn.data.clips import Clip
 from stremn.data.folders import open_clip_folder
 from stremn.errors import InputError
 from stremn.evaluation.headroom import returns
-from stremn.generate.recurring import TRAPS, Truth, make_recurring, read_truth, write_recurring
+from stremn.generate.recurring import TRAPS, make_recurring, write_recurring
 from stremn.generate.recurring_cast import NOWHERE, Script, cast
 from stremn.generate.visits import AWAY, RecurringSettings, visits
 

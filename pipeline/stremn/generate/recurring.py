@@ -10,9 +10,7 @@ clip as ``Truth``.
 T frames, O objects, S the image side.
 """
 
-import json
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,33 +18,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from stremn.data import photographs
+from stremn.data.appearances import Truth, write_truth
 from stremn.data.clips import Clip, write_clip
-from stremn.errors import InputError
-from stremn.files import replacing
 from stremn.generate import motion, natural
 from stremn.generate.procedural import render
 from stremn.generate.recurring_cast import Script, cast, turned
 from stremn.generate.render import Camera, Sprite, background
 from stremn.generate.visits import RecurringSettings, visits
 
-APPEARANCES = "Appearances"  # folder of the truths, beside JPEGImages and Annotations
 SEEN = 0.5  # share of an object's full area that must be visible for a frame to be worth something
 TRAPS = ("flash", "dark", "blur", "cover", "edge")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a clip shows.
-
-    Attributes:
-        shown: int (T, O), number of the appearance that each object shows; −1 while it is out of sight or turns
-            from one to the next.
-        worthless: boolean (T, O), the frame tells nothing of the object's appearance: a trap, or less than half of
-            the object is in view.
-    """
-
-    shown: NDArray[np.integer]
-    worthless: NDArray[np.bool_]
 
 
 def make_recurring(
@@ -75,24 +56,9 @@ def make_recurring(
 
 
 def write_recurring(root: Path | str, clip: Clip, truth: Truth) -> None:
-    """Write a clip under a root and its truth as ``Appearances/<clip>.json`` beside it."""
+    """Write a clip and what it shows under a root."""
     write_clip(root, clip)
-    folder = Path(root) / APPEARANCES
-    folder.mkdir(exist_ok=True)
-    form = {"shown": truth.shown.tolist(), "worthless": truth.worthless.astype(int).tolist()}
-    with replacing(folder / f"{clip.name}.json") as scratch:
-        scratch.write_text(json.dumps(form), encoding="utf-8")
-
-
-def read_truth(root: Path | str, name: str) -> Truth:
-    """What a clip written by ``write_recurring`` shows. Raises InputError when it is not there."""
-    path = Path(root) / APPEARANCES / f"{name}.json"
-    if not path.is_file():
-        raise InputError(
-            f"expected the appearances of clip {name} at {path}, found none: make the clips again"
-        )
-    form = json.loads(path.read_text(encoding="utf-8"))
-    return Truth(np.array(form["shown"], int), np.array(form["worthless"], bool))
+    write_truth(root, clip.name, truth)
 
 
 def _script(settings: RecurringSettings, group: str, rng: np.random.Generator) -> Script:

@@ -83,7 +83,9 @@ def visits(settings: RecurringSettings, rng: np.random.Generator) -> list[Visit]
         start = now.stop + AWAY
         ago = {a: start - stop for a, stop in last.items() if a != now.appearance}
         ready = [a for a, frames in ago.items() if settings.gap[0] <= frames <= settings.gap[1]]
-        ready = [a for a in ready if a] or ready  # every rule keeps the first frame: its look asks for no choice
+        ready = [
+            a for a in ready if a
+        ] or ready  # every rule keeps the first frame: its look asks for no choice
         if ready and (len(last) == count or rng.random() < 0.6):
             longest = max(ready, key=lambda a: ago[a])
             soon = ago[longest] + settings.dwell[1] + 2 * AWAY > settings.gap[1]  # else it would be too late
