@@ -20,10 +20,10 @@ from scipy.ndimage import gaussian_filter
 from stremn.data import photographs
 from stremn.data.appearances import Truth, write_truth
 from stremn.data.clips import Clip, write_clip
-from stremn.generate import motion, natural
+from stremn.generate import motion, surfaces
 from stremn.generate.procedural import render
 from stremn.generate.recurring_cast import Script, cast, turned
-from stremn.generate.render import Camera, Sprite, background
+from stremn.generate.render import Sprite, Viewport, background
 from stremn.generate.visits import RecurringSettings, visits
 
 SEEN = 0.5  # share of an object's full area that must be visible for a frame to be worth something
@@ -46,7 +46,7 @@ def make_recurring(
     script = _script(settings, group, rng)
     count = 2 if settings.objects > 1 and rng.random() < 0.25 else 1
     layers, bodies = cast(script, count)
-    scene = natural.scene if script.natural else photographs.scene
+    scene = surfaces.scene if script.natural else photographs.scene
     here, elsewhere = (_camera(script, scene(rng, group, settings.size)) for _ in range(2))
     frames, masks = render(here, layers, settings.size, settings.length)
     _cut_away(script, frames, elsewhere)
@@ -77,7 +77,7 @@ def _script(settings: RecurringSettings, group: str, rng: np.random.Generator) -
     )
 
 
-def _camera(script: Script, scene: NDArray[np.floating]) -> Camera:
+def _camera(script: Script, scene: NDArray[np.floating]) -> Viewport:
     """A slowly drifting window on a scene."""
     rng, settings = script.rng, script.settings
     middle = np.array(scene.shape[:2]) / 2
@@ -86,10 +86,10 @@ def _camera(script: Script, scene: NDArray[np.floating]) -> Camera:
         motion.swing(rng, settings.length, rng.uniform(0.2, 0.8) * float(side), (60, 120)) for side in room
     ]
     still = np.zeros(settings.length, np.float32)
-    return Camera(scene, (middle + np.stack(drift, axis=1)).astype(np.float32), still + 1, still)
+    return Viewport(scene, (middle + np.stack(drift, axis=1)).astype(np.float32), still + 1, still)
 
 
-def _cut_away(script: Script, frames: motion.Floats, elsewhere: Camera) -> None:
+def _cut_away(script: Script, frames: motion.Floats, elsewhere: Viewport) -> None:
     """Show another scene while the object is out of sight and did not leave through the edge."""
     for before, visit, slides in zip(script.visits, script.visits[1:], script.slides[1:], strict=False):
         if visit.back and not slides:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stremn.data import photographs
-from stremn.generate import motion, natural, shapes
+from stremn.generate import motion, shapes, surfaces
 from stremn.generate.render import Layer, Sprite
 from stremn.generate.visits import RecurringSettings, Visit
 
@@ -80,7 +80,7 @@ def _strip(script: Script, radius: float, worn: list[motion.Floats], keep: bool 
     tries = []
     for _ in range(5):
         name = names[rng.integers(len(names))]
-        skin = natural.Skin(name, 1, int(rng.integers(2**32)))
+        skin = surfaces.Skin(name, 1, int(rng.integers(2**32)))
         look = skin if script.natural else shapes.Tint(name, (rng.random(),))
         strip = look.strip(rng, height, round(2.1 * height))
         tries.append(strip[:, : strip.shape[1] // 2])
@@ -104,7 +104,7 @@ def _body(script: Script, radius: float, centre: motion.Floats, label: int) -> S
     """A body without clothes on its path."""
     rng, length = script.rng, script.settings.length
     return Sprite(
-        contour=(natural if script.natural else shapes).contour(rng),
+        contour=(surfaces if script.natural else shapes).contour(rng),
         ripples=shapes.ripples(rng),
         strip=np.zeros((1, 1, 3), np.float32),
         centre=centre,
@@ -205,7 +205,7 @@ def _cover(script: Script, body: Sprite) -> Sprite:
         body,
         contour=np.ones_like(body.contour),
         ripples=body.ripples * 0,
-        strip=natural.surface(script.rng, 24, 24),
+        strip=surfaces.surface(script.rng, 24, 24),
         centre=np.where((script.traps == "cover")[:, None], body.centre, NOWHERE).astype(np.float32),
         radius=(1.6 * body.radius).astype(np.float32),
         label=0,
