@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,3 +53,8 @@ def write_notebook():
         return path
 
     return write
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: what a shell starts in the background begins with it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -388,8 +388,11 @@ def test_the_stages_train_and_compare_every_system_by_name(tmp_path: Path) -> No
     expected = metrics["copy"]["predrnn"]["psnr"] - metrics["stremn"]["predrnn"]["psnr"]
     assert ahead == pytest.approx(expected, abs=1e-9)
     assert "psnr_ahead_of_stremn" in metrics["stremn_blind"]
-    drawn = evaluate_prediction.figures(stage, result, scores)
-    assert len(drawn) == 2 and (stage.out / "figures" / "per_frame.png").is_file()
+    evaluate_prediction.curves(stage, scores)
+    assert (
+        len(evaluate_prediction.windows(stage, result)) == 1
+        and (stage.out / "figures" / "per_frame.png").is_file()
+    )
 
     for change, words in (
         ({"reference": "mim"}, "expected a reference of convlstm, predrnn, stremn, found 'mim'"),

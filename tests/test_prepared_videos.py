@@ -231,6 +231,7 @@ def train(root: Path, **changes: object) -> Stage:
     plan = {"steps": 2, "validate_every": 2, "best_metric": "SSIM", "log_every": 1}
     block = {"systems": systems, "plan": plan, "batch": 2, "observed": 4, "predicted": 2, "validation": 2}
     parameters = train_prediction.Parameters.parse({**block, **changes}, "t")
+    (paths.output(root, "tiny", "data") / "manifest.json").write_text("{}", encoding="utf-8")
     stage = stage_of(root, "train_prediction", parameters)
     sampler = train_prediction.windows(stage)
     train_prediction.look(sampler)
@@ -245,7 +246,8 @@ def evaluate(root: Path, stride: object) -> tuple[Stage, Any, pd.DataFrame]:
     scores = evaluate_prediction.score(stage, made)
     table = evaluate_prediction.comparison(stage, made, scores)
     evaluate_prediction.table(stage, scores)
-    evaluate_prediction.figures(stage, made, scores)
+    evaluate_prediction.curves(stage, scores)
+    evaluate_prediction.windows(stage, made)
     return stage, made, table
 
 
