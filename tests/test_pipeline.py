@@ -211,7 +211,7 @@ def test_a_training_whose_data_weights_or_code_changed_says_so(
     paused: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = paused / "package"
-    for room in TRAINED_WITH:
+    for room in [*TRAINED_WITH, "stages"]:
         shutil.copytree(Path(fingerprint.__file__).parent / room, package / room)
     monkeypatch.setattr(fingerprint, "__file__", str(package / "fingerprint.py"))
     write = package / "memory" / "write.py"

@@ -151,6 +151,16 @@ def test_progress_that_cannot_be_written_leaves_the_earlier_file(
     assert progress.load(model, optimizer, Best(), History()) == 3
 
 
+def test_a_damaged_note_of_another_training_does_not_stop_this_one(tmp_path: Path) -> None:
+    for name, text in (("cut", '{"step": 3, "ori'), ("empty", "{}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "origin.json").write_text(text, encoding="utf-8")
+    progress = Progress(tmp_path, {"seed": 1})
+    assert progress.why_anew() is None
+    fit(fresh(), batches, loss, PLAN, seed=0, progress=progress)
+    assert progress.place.is_dir()
+
+
 def paused(folder: Path, origin: dict[str, Any], step: int) -> Progress:
     """A training of another origin that was stopped after a checkpoint."""
 

@@ -187,6 +187,31 @@ def test_a_stream_of_an_earlier_version_is_read(checkpoint: Path, tmp_path: Path
     assert torch.equal(older.step(frame), stream.step(frame))
 
 
+def test_a_damaged_stream_is_refused_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    stream, path = stremn.open_stream(checkpoint=checkpoint, size=32), tmp_path / "stream"
+    images, masks = clip()
+    stream.step(as_frame(images[0, 0]), masks[0, 0].numpy())
+    stream.save(path)
+    with safe_open(path, "pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    about = json.loads(header["about"])
+    emptied = {name: tensor for name, tensor in tensors.items() if not name.startswith("memory")}
+    for kept, said in (
+        (tensors, {k: v for k, v in about.items() if k != "policy"}),
+        (tensors, {**about, "policy": {**about["policy"], "unheard_of": 1}}),
+        (tensors, {**about, "policy": {**about["policy"], "name": "unheard_of"}}),
+        (tensors, {**about, "frame_size": 3}),
+        ({k: v for k, v in tensors.items() if k != "random"}, about),
+        (emptied, about),  # it would go on with an empty memory
+    ):
+        save_file(kept, path, {**header, "about": json.dumps(said)})
+        with pytest.raises(InputError, match=r"a whole saved stream at .*, found a damaged one") as error:
+            stremn.resume_stream(path)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="size"):
+        stremn.open_stream(checkpoint=checkpoint, size=0)
+
+
 def test_stream_returns_frames_in_their_own_size(checkpoint: Path) -> None:
     stream = stremn.open_stream(checkpoint=checkpoint, size=24)
     frame, mask = np.zeros((50, 70, 3), np.uint8), np.zeros((50, 70), np.uint8)

@@ -54,7 +54,8 @@ def of_folder(folder: Path) -> str:
 
 
 def of_source(rooms: Iterable[str]) -> dict[str, str]:
-    """Hash of each of the package's own source files in ``rooms`` (folders such as ``memory``), by its path."""
+    """Hash of each of the package's own source files in ``rooms`` (folders such as ``memory``, or files), by path."""
     package = Path(__file__).parent
-    files = sorted(path for room in rooms for path in (package / room).rglob("*.py"))
+    named = [package / room for room in rooms]
+    files = sorted(path for room in named for path in (room.rglob("*.py") if room.is_dir() else [room]))
     return {path.relative_to(package).as_posix(): of_file(path) for path in files}

@@ -73,9 +73,10 @@ def run_stage(stage: str, profile: str, root: Path | None = None) -> Path:
     try:
         with tracking.run(root, profile, stage, checked):
             _execute(notebook, scratch, profile, root, failed)
-        failed.unlink(missing_ok=True)
-        shutil.rmtree(out, ignore_errors=True)
-        scratch.rename(out)
+            shutil.rmtree(out, ignore_errors=True)
+            scratch.rename(out)  # before the log, so that what was made is kept when the log fails
+            failed.unlink(missing_ok=True)
+            tracking.Logger().artifact(out / NOTEBOOK)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out
@@ -104,7 +105,6 @@ def _execute(notebook: Path, scratch: Path, profile: str, root: Path, failed: Pa
     except BaseException:
         _keep(executed, failed, logger)
         raise
-    logger.artifact(executed)
 
 
 def _keep(executed: Path, failed: Path, logger: tracking.Logger) -> None:

@@ -71,6 +71,7 @@ def _run(command: list[str], environment: dict[str, str], stop: threading.Event)
         except subprocess.TimeoutExpired:
             if stop.is_set():
                 process.terminate()
+                process.wait()
                 raise Stopped from None
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stremn.device import choose
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
 from stremn.files import replacing
 from stremn.inference.multiscale import Passes
 from stremn.inference.precision import choose_precision, with_precision
@@ -223,7 +223,18 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
         raise InputError(f"expected a stream saved by stremn at {path}, found: {error}") from error
     if header.get("format") not in (FORMAT, OLD_FORMAT):
         raise InputError(f"expected a stream saved by stremn ({FORMAT}) at {path}, found another file")
-    about = json.loads(header["about"])
+    try:
+        return _continued(json.loads(header["about"]), tensors, path, device)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"expected a whole saved stream at {path}, found a damaged one ({short_reason(error)}): save it again"
+        ) from error
+
+
+def _continued(about: dict[str, Any], tensors: dict[str, Tensor], path: str | Path, device: str) -> Stream:
+    """The stream that a file describes."""
     meta = about["meta"]
     network = described_network(meta)
     load_weights(network, _under(tensors, NETWORK), str(path))
@@ -238,6 +249,8 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     memories = []
     for number, (height, width) in enumerate(about.get("memory_sizes") or [about["memory_size"]]):
         held = {k: v.to(stream.device) for k, v in _under(tensors, _memory(number)).items()}
+        if height and not held:
+            raise ValueError(f"the tensors {_memory(number)}* are missing")
         memories.append(make_memory(stream.policy, held, (height, width)))
     stream._passes = Passes(stream._net, stream.policy, settings.scales, settings.flip, memories)
     stream._generator.set_state(tensors[RANDOM])

@@ -1,6 +1,6 @@
 """Every update rule of the papers by name.
 
-To add a rule, write a function as in ``slot_rules`` (whole templates) or ``feature_rules`` (single features)
+To add a rule, write a function as in ``slot_rules`` or ``rivals`` (whole templates) or ``feature_rules`` (single features)
 and one line in ``POLICIES``.
 """
 

@@ -1,6 +1,6 @@
 """A rule with the settings that it runs with, and what is known of every rule.
 
-The rules themselves are in ``slot_rules`` and ``feature_rules``; ``policies`` enters them here by name.
+The rules themselves are in ``slot_rules``, ``rivals`` and ``feature_rules``; ``policies`` enters them here by name.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """Stage 4: segment unseen clips with every rule, and score what was saved (STReMN Tables 1 and 2)."""
 
 import json
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ class Parameters(Settings):
     learned_slots: list[int] = [3, 4, 5, 6, 7]
     """Numbers of slots of the learned rule (STReMN Table 2)."""
     runs: dict[str, Run] = {}
-    """Everything else, by a name of its own; tables of the papers look for some names."""
+    """Everything else, by a name of its own; tables of the papers find runs by their fields."""
     seeds: list[str] = []
     """Networks that differ from ``network`` by the seed of their training alone; the rules run on each, as
     ``<network>:<rule>``, for the mean and deviation over seeds."""
@@ -66,6 +67,10 @@ class Parameters(Settings):
 
 def all_runs(p: Parameters) -> dict[str, Run]:
     """The rules, the numbers of slots, the other runs and the rules on other seeds, by name; titles and slots set."""
+    if unknown := next((rule for rule in p.rules if rule not in POLICIES), None):
+        near = get_close_matches(unknown, POLICIES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"evaluate_vos.rules: expected entries of memory.POLICIES, found {unknown!r}{hint}")
     rules = {
         rule: Run(network=p.network, policy=rule, title=POLICIES[rule].title, trace=POLICIES[rule].fixed)
         for rule in p.rules

@@ -124,10 +124,14 @@ def _progress(
     weights = {name: fingerprint.of_bytes(t.numpy().tobytes()) for name, t in model.state_dict().items()}
     origin = {
         "parameters": settings.model_dump(mode="json", exclude={**OF_OTHERS, **SAME_WEIGHTS})
-        | {"system": meta["system"], "fields": meta["fields"]},
+        | {
+            "system": meta["system"],
+            "fields": meta["fields"],
+            "steps_of_the_schedule": stage.parameters.plan.steps,
+        },
         "data": json.loads(manifest.read_text(encoding="utf-8")),
         "starting weights": fingerprint.of_values(weights),
-        "code": fingerprint.of_source(TRAINED_WITH),
+        "code": fingerprint.of_source([*TRAINED_WITH, "stages/networks.py", f"stages/{stage.name}.py"]),
     }
     progress = Progress(paths.resume(stage.root, stage.profile, stage.name, name), origin)
     stage.at_close.callback(progress.forget)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -28,7 +29,7 @@ LossFunction = Callable[[nn.Module, Any, torch.Generator], dict[str, Tensor]]
 class Plan(Settings):
     """How to train."""
 
-    steps: int
+    steps: int = Field(ge=0)
     """Optimiser steps in all."""
     learning_rate: float = 1e-4
     """Of Adam at the start."""
@@ -36,21 +37,21 @@ class Plan(Settings):
     """``constant``, or ``cosine`` down to ``final_learning_rate``."""
     final_learning_rate: float = 0.0
     """Where the cosine ends."""
-    warmup: int = 0
+    warmup: int = Field(default=0, ge=0)
     """Steps of linear warm-up."""
     backbone_rate: float = 1.0
     """Learning rate of the encoders as a share of the others': small keeps ImageNet's features, 0 freezes them."""
     clip_gradient: float | None = None
     """Largest norm of the gradient; None: not clipped."""
-    log_every: int = 20
+    log_every: int = Field(default=20, ge=1)
     """Steps between logged losses (their mean is logged)."""
-    validate_every: int = 0
+    validate_every: int = Field(default=0, ge=0)
     """Steps between validations; 0: never."""
     best_metric: str | None = None
     """Validation value whose largest decides which weights are kept; None: the last ones."""
-    keep_best: int = 1
+    keep_best: int = Field(default=1, ge=1)
     """How many of the best weights are averaged at the end (STReMN Sec. 4.2)."""
-    checkpoint_every: int = 200
+    checkpoint_every: int = Field(default=200, ge=1)
     """Steps between resumable checkpoints."""
 
     def rate(self, step: int) -> float:

@@ -17,7 +17,7 @@ from torch import nn
 
 from stremn import fingerprint
 from stremn.errors import InputError
-from stremn.files import replacing
+from stremn.files import read_json, replacing
 from stremn.training.averaging import Best
 
 WEIGHTS, NOTE = "progress.pt", "origin.json"
@@ -99,13 +99,13 @@ class Progress:
             found = torch.load(path, map_location="cpu", weights_only=True)
             model.load_state_dict(found["model"])
             optimizer.load_state_dict(found["optimizer"])
+            best.kept = [(value, step, weights) for value, step, weights in found["best"]]
+            history.rows, history.seconds = found["rows"], found["seconds"]
+            return int(found["step"])
         except Exception as error:
             raise InputError(
                 f"expected training progress in {path}, found an unreadable file ({error}); delete it"
             ) from error
-        best.kept = [(value, step, weights) for value, step, weights in found["best"]]
-        history.rows, history.seconds = found["rows"], found["seconds"]
-        return int(found["step"])
 
     def why_anew(self) -> str | None:
         """One line on what differs from the furthest paused training that cannot go on; None: nothing to say."""
@@ -126,8 +126,9 @@ class Progress:
 
     def _others(self) -> dict[Path, dict[str, Any]]:
         """Progress of the same network under other settings, data or code: folder and note."""
-        notes = (path for path in sorted(self.folder.glob(f"*/{NOTE}")) if path.parent != self.place)
-        return {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in notes}
+        notes = {path.parent: read_json(path) for path in sorted(self.folder.glob(f"*/{NOTE}"))}
+        whole = {place: note for place, note in notes.items() if {"step", "origin"} <= note.keys()}
+        return {place: note for place, note in whole.items() if place != self.place}
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
