@@ -189,7 +189,8 @@ def test_every_system_finds_its_row() -> None:
     ours = results(
         {
             "learned": (Run(policy="learned"), scores(0.6, 0.6)),
-            "both ways": (Run(flip=True), scores(0.7, 0.7)),
+            "both ways": (Run(scales=[1.0, 1.25], flip=True), scores(0.7, 0.7)),
+            "mirrored alone": (Run(flip=True), scores(0.9, 0.9)),
             "early": (Run(policy="learned", trained="pretrain"), scores(0.2, 0.2)),
             "fused": (Run(network="stremn-fusion"), scores(0.5, 0.5)),
             "not fused": (Run(network="stremn-fusion", options={"fusion": "none"}), scores(0.4, 0.4)),

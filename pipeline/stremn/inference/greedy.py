@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stremn.data.clips import VOID
 from stremn.errors import InputError
 from stremn.memory import DifferentiableMemory, MemoryState, Policy, Template, Trace, decide
 from stremn.memory.incoming import Incoming
@@ -101,10 +102,11 @@ class _Clip:
         segmenter.remember(t, self.known_TO[rows], self.given_TO[rows], generator=generator)
 
     def quality(self, logits: Tensor, t: int) -> Tensor:
-        """Mean J (E,) of the objects that are predicted in frame t; 0 where there are none."""
+        """Mean J (E,) of the objects that are predicted in frame t, void apart; 0 where there are none."""
         ids = torch.arange(1, self.known_TO.shape[1] + 1, device=logits.device)
         ids = ids[self.known_TO[t] & ~self.given_TO[t]][:, None, None]
-        predicted, truth = logits.argmax(1)[:, None] == ids, self.masks_THW[t] == ids
+        scored = self.masks_THW[t] != VOID
+        predicted, truth = (logits.argmax(1)[:, None] == ids) & scored, self.masks_THW[t] == ids
         union, both = ((predicted | truth).sum((-2, -1)), (predicted & truth).sum((-2, -1)))
         return torch.where(union > 0, both / union.clamp_min(1), 1.0).sum(1) / max(1, len(ids))
 

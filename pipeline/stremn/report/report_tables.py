@@ -143,7 +143,7 @@ def _systems(r: Results) -> dict[str, str | None]:
     passes = [
         name
         for name in select(r.runs, network=r.network, policy=ANY, slots=r.slots, scales=ANY, flip=ANY)
-        if r.runs[name].scales != [1.0] or r.runs[name].flip
+        if r.runs[name].scales != [1.0]  # several scales, as in the paper; mirrored alone is another system
     ]
     return {
         **{name: find(r.runs, network=name, policy=None, slots=r.slots) for name in ("stm", "stcn")},

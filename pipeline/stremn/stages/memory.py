@@ -79,8 +79,7 @@ def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
     (stage.out / "memory.json").write_text(json.dumps(summary), encoding="utf-8")
     metrics = {f"distinctness.{r}": float(np.nanmean(v)) for r, v in summary["distinctness"].items()}
     metrics |= {f"read_mass.{role}": value for role, value in summary["read_mass_by_role"].items()}
-    share = np.array(shares[str(p.slots)]) if str(p.slots) in shares else np.zeros(1)
-    metrics["share_older_than_10_frames"] = float(share[11:].sum())
+    metrics["share_older_than_10_frames"] = float(counting.distance_share(learned)[11:].sum())
     stage.metrics(metrics)
     return summary
 
