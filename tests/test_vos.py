@@ -169,14 +169,19 @@ def test_a_long_trace_is_not_in_the_header(checkpoint: Path, tmp_path: Path, tra
     assert stremn.resume_stream(path).trace == stream.trace
 
 
+def saved(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Header and tensors of a saved stream."""
+    with safe_open(path, "pt") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 def test_a_stream_of_an_earlier_version_is_read(checkpoint: Path, tmp_path: Path) -> None:
     """The trace in the header, one memory, nothing about scales and precision."""
     stream, path = stremn.open_stream(checkpoint=checkpoint, size=32), tmp_path / "stream"
     images, masks = clip()
     stream.step(as_frame(images[0, 0]), masks[0, 0].numpy())
     stream.save(path)
-    with safe_open(path, "pt") as file:
-        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header, tensors = saved(path)
     about = json.loads(header["about"]) | {"trace": json.loads(tensors.pop("trace").numpy().tobytes())}
     (about["memory_size"],) = about.pop("memory_sizes")
     about = {k: v for k, v in about.items() if k not in ("scales", "flip", "precision")}
@@ -192,8 +197,7 @@ def test_a_damaged_stream_is_refused_in_one_line(checkpoint: Path, tmp_path: Pat
     images, masks = clip()
     stream.step(as_frame(images[0, 0]), masks[0, 0].numpy())
     stream.save(path)
-    with safe_open(path, "pt") as file:
-        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header, tensors = saved(path)
     about = json.loads(header["about"])
     emptied = {name: tensor for name, tensor in tensors.items() if not name.startswith("memory")}
     for kept, said in (

@@ -8,7 +8,7 @@ import numpy as np
 
 from stremn.data.annotated import FRAME_SUFFIXES, ClipFiles, Clips, ImageFiles, Images, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS, Pixels, read_mask
-from stremn.data.videos import Video, Videos
+from stremn.data.videos import Video, Videos, mapped_array
 from stremn.errors import InputError
 
 WALKER = re.compile(r"person\d+_([a-z]+)_d\d$")  # name of a video of "walkers", with its action
@@ -88,12 +88,7 @@ def open_walkers(root: Path | str, split: str = "train") -> Videos:
 
 def _mapped(path: Path) -> Pixels:
     """A grey video uint8 (T, H, W), mapped from disk."""
-    try:
-        video = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        raise InputError(
-            f"expected a NumPy file, found a damaged one at {path} ({problem}): make it again"
-        ) from None
+    video = mapped_array(path, "make it again")
     if video.dtype != np.uint8 or video.ndim != 3:
         raise InputError(f"expected uint8 (T, H, W) in {path}, found {video.dtype} {video.shape}: convert it")
     return video

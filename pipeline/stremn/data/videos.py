@@ -237,3 +237,13 @@ def to_pixels(frames_TCHW: NDArray[np.floating]) -> Pixels:
     """Frames in [0, 1] as they are drawn: uint8 (T, H, W), or (T, H, W, 3) of colour."""
     pixels = (np.clip(frames_TCHW, 0, 1) * 255).round().astype(np.uint8)
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
+
+
+def mapped_array(path: Path, advice: str) -> Pixels:
+    """An array mapped from a NumPy file; InputError, with ``advice``, where the file is damaged."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except (ValueError, OSError, EOFError) as problem:
+        raise InputError(
+            f"expected a NumPy file, found a damaged one at {path} ({problem}): {advice}"
+        ) from None

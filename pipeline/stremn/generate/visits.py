@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from stremn.errors import InputError
 from stremn.settings import Settings
@@ -19,8 +19,6 @@ AWAY = 4  # frames that an object is out of sight before it comes back
 
 class RecurringSettings(Settings):
     """One split of generated clips whose appearances come back."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     kind: Literal["recurring"]
     """tells these settings from those of other generated clips"""

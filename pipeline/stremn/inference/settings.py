@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from stremn.settings import Settings
 
@@ -15,8 +15,6 @@ MULTI_SCALE: dict[str, Any] = {"scales": SCALES, "flip": True}
 
 class StreamSettings(Settings):
     """System, weights, memory rule and the way frames are processed."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     system: str = "stremn"
     """Entry of ``models.registry.SYSTEMS``: ``stremn``, ``stm`` or ``stcn``."""

@@ -62,6 +62,15 @@ POLICIES |= {
 }
 
 
+def policy_entry(name: str) -> Entry:
+    """The rule of this name in ``POLICIES``; InputError, which names the nearest one, where there is none."""
+    if name not in POLICIES:
+        near = get_close_matches(name, POLICIES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"expected a memory rule of {', '.join(POLICIES)}; found {name!r}{hint}")
+    return POLICIES[name]
+
+
 def make_policy(
     name: str,
     *,
@@ -85,11 +94,7 @@ def make_policy(
         InputError: unknown name (the nearest one is named), too few slots, a period below 1, an index
             or a fusion that does not exist, or decisions per object or fusion of a rule on features.
     """
-    if name not in POLICIES:
-        near = get_close_matches(name, POLICIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"expected a memory rule of {', '.join(POLICIES)}; found {name!r}{hint}")
-    entry = POLICIES[name]
+    entry = policy_entry(name)
     policy = Policy(
         name,
         slots if entry.fixed else None,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from stremn.data.clips import read_mask, write_mask
 from stremn.data.video import Frames, ImageFolder, open_frames
@@ -21,8 +21,6 @@ PROGRESS, STATE, GIVEN = "progress.json", "stream.safetensors", "given"
 
 class JobRecord(Settings):
     """A ``Job`` on disk, without its masks."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     video: Path
     """The video's file or folder."""

@@ -1,7 +1,6 @@
 """Stage 4: segment unseen clips with every rule, and score what was saved (STReMN Tables 1 and 2)."""
 
 import json
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from stremn.figures.vos_figures import (
 )
 from stremn.inference.folder import write_masks
 from stremn.memory import POLICIES
+from stremn.memory.policies import policy_entry
 from stremn.report.papers import TABLES
 from stremn.report.report_tables import BASELINE, FEATURES, LABELS
 from stremn.report.tables import seeds_table, systems_table
@@ -67,13 +67,10 @@ class Parameters(Settings):
 
 def all_runs(p: Parameters) -> dict[str, Run]:
     """The rules, the numbers of slots, the other runs and the rules on other seeds, by name; titles and slots set."""
-    if unknown := next((rule for rule in p.rules if rule not in POLICIES), None):
-        near = get_close_matches(unknown, POLICIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"evaluate_vos.rules: expected entries of memory.POLICIES, found {unknown!r}{hint}")
+    entries = {rule: policy_entry(rule) for rule in p.rules}
     rules = {
-        rule: Run(network=p.network, policy=rule, title=POLICIES[rule].title, trace=POLICIES[rule].fixed)
-        for rule in p.rules
+        rule: Run(network=p.network, policy=rule, title=entry.title, trace=entry.fixed)
+        for rule, entry in entries.items()
     }
     slots = {
         f"learned@{k}": Run(network=p.network, policy="learned", slots=k, trace=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stremn.data.clips import Pixels
-from stremn.data.videos import Video, Videos
+from stremn.data.videos import Video, Videos, mapped_array
 from stremn.errors import InputError
 
 IMAGES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
@@ -116,12 +116,7 @@ def read_digits(root: Path) -> Pixels:
 def _test_set(path: Path) -> Pixels:
     if not path.is_file():
         raise InputError(f"expected the public test set {path}, found no such file: download it there")
-    try:
-        data = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        raise InputError(
-            f"expected a NumPy file, found a damaged one at {path} ({problem}): get it again"
-        ) from None
+    data = mapped_array(path, "get it again")
     if data.dtype != np.uint8 or data.ndim != 4 or data.shape[2:] != (64, 64):
         raise InputError(f"expected uint8 (20, 10000, 64, 64) in {path}, found {data.dtype} {data.shape}")
     return data
