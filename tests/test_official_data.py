@@ -234,7 +234,10 @@ def test_long_videos(tmp_path: Path) -> None:
     clips = open_clips("long-videos", tmp_path)
     assert clips.annotated(0) == [0, 4] and clips[0].annotated.nonzero()[0].tolist() == [0, 4]
     (masks / "00000.png").unlink()
-    with pytest.raises(InputError, match=r"a mask .*rat/00000.png"):
+    late = open_clips("long-videos", tmp_path)
+    assert late.annotated(0) == [4] and (late[0].masks[:4] == VOID).all() and late[0].objects == 1
+    (masks / "00004.png").unlink()
+    with pytest.raises(InputError, match=r"a mask of at least one frame in .*rat, found none"):
         open_clips("long-videos", tmp_path)
 
 
@@ -243,7 +246,14 @@ def test_segmenting_and_scoring_official_clips(davis: Path, youtube: Path, tmp_p
     torch.manual_seed(0)
     network = STReMN(backbone="tiny", key_dim=8, value_dim=8, update_dim=8, decoder_dims=(8, 8, 8)).eval()
     policy = make_policy("learned", slots=2)
+    late = tmp_path / "late"  # of a long video the first mask is that of frame 3
+    for t in range(9):
+        picture(late / f"JPEGImages/rat/{t:05d}.jpg")
+    (late / "Annotations" / "rat").mkdir(parents=True)
+    for t in (3, 5, 8):
+        write_mask(late / f"Annotations/rat/{t:05d}.png", mask_of((1, 0, t)))
     sets = [
+        (open_clips("long-videos", late), "long-video"),
         (open_clips("davis-2016", davis, "val"), "davis2016"),
         (open_clips("youtube-vos-2019", youtube, "train_held_out", all_frames=True), "youtube-vos"),
         (open_clips("youtube-vos-2019", youtube, "valid"), None),

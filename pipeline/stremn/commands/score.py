@@ -90,7 +90,9 @@ def vos(
     The definitions and numbers are those of the DAVIS 2017 evaluation. davis2016, davis2017: first and last
     frame of a sequence not scored. youtube-vos: an object is scored after its first annotated frame; where
     the categories of the objects are known, J and F of seen and unseen classes and their mean G, too.
-    long-video: only the first frame not scored. Missing, damaged or mismatched files stop with one line.
+    long-video: only the first frame not scored. Missing, damaged or mismatched files stop with one line; a
+    sequence too short to score is named and left out. Where ids have gaps, DAVIS counts those in between as
+    objects: the numbers are the official ones, and a warning says what they are without.
 
     Example:
 

@@ -135,7 +135,8 @@ def seen_unseen(scores: VOSScores, classes: Classes) -> SeenUnseen:
             f"expected object {number} of sequence {name}, which is annotated, in {classes.meta}, found none: "
             "give the meta.json that belongs to the annotations"
         )
-    lost = sorted(set(classes.categories) - scored - set(scores.skipped))
+    gone = {name for name in classes.categories if name.rpartition("_")[0] in scores.left_out}
+    lost = sorted(set(classes.categories) - scored - set(scores.skipped) - gone)
     if lost:
         name, _, number = lost[0].rpartition("_")
         raise InputError(

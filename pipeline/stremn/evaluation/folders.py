@@ -26,7 +26,7 @@ def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> lis
         raise InputError(f"{annotations}: expected a folder for each sequence, found none")
     missing = sorted(set(names or ()) - set(present))
     if missing:
-        raise InputError(f"{annotations}: no sequence {_some(missing)} (there are {_some(present)})")
+        raise InputError(f"{annotations}: no sequence {some(missing)} (there are {some(present)})")
     return present if names is None else list(dict.fromkeys(names))
 
 
@@ -46,29 +46,51 @@ def frame_paths(annotations: Path, name: str) -> list[Path]:
 
 
 def check_complete(predictions: Path, annotations: Path, names: Sequence[str], rule: Protocol) -> None:
-    """InputError when a prediction that will be scored is missing: told before any work is done."""
-    if not folders_in(predictions):
+    """InputError when a prediction that will be scored is missing: told before any work is done.
+
+    A sequence of which no frame is scored needs none.
+    """
+    inside = folders_in(predictions)
+    if not inside:
         raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
-    missing = [name for name in names if not (predictions / name).is_dir()]
+    paths = {name: frame_paths(annotations, name) for name in names}
+    scored = {name: [p[t].name for t in rule.scored_frames(len(p))] for name, p in paths.items()}
+    missing = [name for name in names if scored[name] and name not in inside]
     if missing:
+        deeper = [one for one in inside if (predictions / one / missing[0]).is_dir()]
+        advice = (
+            f"give {predictions / deeper[0]}"
+            if deeper
+            else "to score some sequences only, name them (an ImageSets file or names)"
+        )
         raise InputError(
-            f"sequence {_some(missing)}: expected a folder for each in {predictions}, found none; to score "
-            "some sequences only, name them (an ImageSets file or names)"
+            f"sequence {some(missing)}: expected a folder for each in {predictions}, found none; {advice}"
         )
-    for name in names:
-        paths, present = (
-            frame_paths(annotations, name),
-            {path.name for path in (predictions / name).iterdir()},
+    for name, wanted in scored.items():
+        if wanted:
+            _check_frames(predictions / name, wanted)
+
+
+def _check_frames(folder: Path, wanted: list[str]) -> None:
+    """InputError when one of these masks is missing in a sequence's folder; what is there is named."""
+    present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if not present:
+        raise InputError(f"sequence {folder.name}: expected predictions in {folder}, found it empty")
+    absent = [name for name in wanted if name not in present]
+    if not absent:
+        return
+    found = "no file"
+    if len(absent) == len(wanted) and all((folder / name).is_dir() for name in present):
+        found = (
+            f"the folders {some(present, 3)}: write one mask a frame, an object's id as the value of its pixels, "
+            "in place of a folder for each object"
         )
-        if not present:
-            raise InputError(f"sequence {name}: expected predictions in {predictions / name}, found it empty")
-        scored = [paths[t] for t in rule.scored_frames(len(paths))]
-        absent = [path.name for path in scored if path.name not in present]
-        if absent:
-            raise InputError(
-                f"expected a mask at {predictions / name / absent[0]}, found no file "
-                f"({len(absent)} of {len(scored)} scored frames of {name} are missing)"
-            )
+    elif len(absent) == len(wanted):
+        found = f"{some(present, 3)}: name the masks as the annotations are named"
+    raise InputError(
+        f"expected a mask at {folder / absent[0]}, found {found} "
+        f"({len(absent)} of {len(wanted)} scored frames of {folder.name} are missing)"
+    )
 
 
 def score_sequence_folder(
@@ -115,7 +137,7 @@ def _check_size(path: Path, ids: np.ndarray, shape: tuple[int, ...]) -> None:
         )
 
 
-def _some(names: list[str], at_most: int = 8) -> str:
+def some(names: Sequence[str], at_most: int = 8) -> str:
     """Names, the first few of many."""
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more

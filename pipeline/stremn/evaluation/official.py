@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stremn.evaluation.classes import SeenUnseen
+from stremn.evaluation.folders import some
 from stremn.evaluation.statistics import COLUMNS
 from stremn.evaluation.vos import VOSScores
 from stremn.files import replacing
@@ -113,6 +114,11 @@ def text_table(scores: VOSScores, groups: SeenUnseen | None = None) -> str:
         for name, row in rows
     ]
     lines += [_overall(groups)] if groups else []
+    if scores.left_out:
+        lines.append(f"left out, counted nowhere: {some(list(scores.left_out))}")
+    if scores.empty:
+        mean = scores.without_empty["J&F-Mean"]
+        lines.append(f"without the ids that the ground truth never shows, J&F-Mean {mean:.3f}")
     if scores.skipped:
         lines.append(f"without a scored frame, counted nowhere: {', '.join(scores.skipped)}")
     return "\n".join([f"protocol {scores.protocol}", *lines])

@@ -27,6 +27,11 @@ class Protocol:
     binary: bool = False
     classes: bool = False
 
+    @property
+    def least_frames(self) -> int:
+        """Frames of the shortest sequence of which one is scored."""
+        return 2 + self.drop_last
+
     def scored_frames(self, frames: int, first: int = 0) -> np.ndarray:
         """Indices of the scored frames of an object given in frame ``first``."""
         return np.arange(first + 1, frames - self.drop_last)

@@ -3,7 +3,8 @@
 Letters: T frames, H W pixels; an id map holds 0 for the background and 1…objects.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,24 @@ from stremn.evaluation.protocols import Protocol, get_protocol
 from stremn.evaluation.region import packed_similarity
 from stremn.evaluation.statistics import summary
 
+SMALL_IDS = 20  # beside 255, values up to this one are ids, as where masks are read
+MANY = 50  # ids that are looked for one by one at most
 BINARY_HINT = "; for masks of 0 and 255 use the protocol davis2016"
+LATE_HINT = "the protocol youtube-vos scores an object from the frame after its first"
+
+
+class NothingToScoreError(InputError):
+    """A sequence without a scored frame or without an object: among others it is left out."""
 
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """frames: int (N,) indices of the scored frames; j, f: float64 (N,) in [0, 1]."""
+    """frames: int (N,) indices of the scored frames; j, f: float64 (N,) in [0, 1]; shown: in some frame of the truth."""
 
     frames: np.ndarray
     j: np.ndarray
     f: np.ndarray
+    shown: bool = True
 
     def summary(self) -> dict[str, float]:
         """The seven official columns."""
@@ -41,7 +50,7 @@ class SequenceScorer:
         where: what the sequence is called in messages.
         objects: how many are scored; None asks the protocol.
 
-    Raises InputError when the protocol scores none of so few frames.
+    Raises NothingToScoreError when the protocol scores none of so few frames.
     """
 
     def __init__(
@@ -50,13 +59,17 @@ class SequenceScorer:
         self._labels, self._rule, self._where, self._given = labels, rule, where, objects
         self._scored = set(rule.scored_frames(len(labels)).tolist())
         if not self._scored:
-            least = 3 if rule.drop_last else 2
-            raise InputError(f"{where}: {rule.name} needs at least {least} frames, found {len(labels)}")
+            raise NothingToScoreError(
+                f"{where}: {rule.name} needs at least {rule.least_frames} frames, found {len(labels)}"
+            )
         self._t = 0
-        self._first: dict[int, int] = {}
+        self._first: dict[int, int] = {}  # of every object of the truth, its first frame
+        self._strange: dict[int, int] = {}  # of a predicted id that was not seen yet, its first frame
+        self._objects = objects or 0  # without late objects
         self._values: dict[int, list[tuple[int, float, float]]] = {}
         self._highest = (0, 0)
         self._void = False
+        self._nothing = True
         self._packer: Packer | None = None
 
     def add(self, predicted_HW: np.ndarray | None, truth_HW: np.ndarray) -> None:
@@ -65,31 +78,82 @@ class SequenceScorer:
         predicted = np.zeros_like(truth) if predicted_HW is None else predicted_HW
         predicted = self._known(binary_ids(predicted) if self._rule.binary else predicted, truth)
         if self._t in self._scored:
-            for number in self._first:
+            for number in list(self._first) if self._rule.late else range(1, self._objects + 1):
                 self._score(number, predicted, truth)
-        if self._rule.late or not self._t:
-            self._meet(truth)
+        self._void = self._void or int(truth.max(initial=0)) == VOID
+        self._first |= dict.fromkeys(_new_ids(truth, self._first), self._t)
+        if not self._t and self._given is None:
+            self._objects = max(self._first, default=0)
         self._t += 1
 
     def result(self) -> dict[int, ObjectScores]:
         """The scores of objects 1…N; one that the protocol gives no frame to has empty arrays.
 
-        InputError: no object in the ground truth, an id in the prediction that the ground truth has not.
+        Warns of objects that come late where the protocol scores none, and of a prediction without any object.
+
+        Raises:
+            NothingToScoreError: no object in the ground truth.
+            InputError: none in its first frame where the protocol wants them there; an id in the prediction that
+                the ground truth has not.
         """
-        objects = max(self._first, default=0) if self._given is None else self._given
-        if objects < 1:
-            hint = f" but {VOID}{BINARY_HINT}" if self._void else ""
-            raise InputError(
-                f"{self._where}: expected at least one object in the ground truth, found none{hint}"
+        objects = self._number()
+        self._check_ids(objects)
+        late = [
+            n for n, t in sorted(self._first.items()) if t and not self._rule.late and self._given is None
+        ]
+        if late:
+            scored = "scored from the first frame on" if late[0] <= objects else "not scored"
+            warnings.warn(
+                f"{self._comes_late(late[0])} and is {scored} here: {self._fitting()}", stacklevel=3
             )
-        highest, t = self._highest
-        if highest > objects:
-            hint = BINARY_HINT if highest == VOID else ""
-            raise InputError(
-                f"{self._where}: unknown id {highest} in the prediction of frame {self._labels[t]}, "
-                f"expected ids 0…{objects}{hint}"
-            )
+        if self._nothing and self._values:
+            warnings.warn(f"{self._where}: the prediction is empty in all frames", stacklevel=3)
         return {number: self._scores(number) for number in range(1, objects + 1)}
+
+    def _number(self) -> int:
+        """N, the largest id that is scored."""
+        if self._given is not None:
+            return self._given
+        if not self._first:
+            if self._void:
+                raise InputError(
+                    f"{self._where}: expected at least one object in the ground truth, found none but "
+                    f"{VOID}{BINARY_HINT}"
+                )
+            raise NothingToScoreError(
+                f"{self._where}: expected at least one object in the ground truth, found none"
+            )
+        if not self._rule.late and not self._objects:
+            raise InputError(f"{self._comes_late(min(self._first))}, none is in the first: {self._fitting()}")
+        return max(self._first) if self._rule.late else self._objects
+
+    def _check_ids(self, objects: int) -> None:
+        """InputError where the prediction has an id that the ground truth has not."""
+        number, t = self._highest
+        if number <= objects:
+            strange = sorted(set(self._strange) - set(self._first))
+            if not strange or self._given is not None:
+                return
+            number, t = strange[0], self._strange[strange[0]]
+        if number in self._first:
+            raise InputError(f"{self._comes_late(number)}, and the prediction has it: {self._fitting()}")
+        hint = BINARY_HINT if number == VOID else ""
+        known = f"0…{objects}" if number > objects else ", ".join(map(str, [0, *sorted(self._first)[:12]]))
+        raise InputError(
+            f"{self._where}: unknown id {number} in the prediction of frame {self._labels[t]}, "
+            f"expected ids {known}{hint}"
+        )
+
+    def _comes_late(self, number: int) -> str:
+        return (
+            f"{self._where}: {self._rule.name} expects every object in the first frame, object {number} first "
+            f"appears in frame {self._labels[self._first[number]]}"
+        )
+
+    def _fitting(self) -> str:
+        return LATE_HINT + (
+            "; for it, save the masks as ids in place of 0 and 255" if self._rule.binary else ""
+        )
 
     def _known(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """The prediction, without the void that it took over from the ground truth."""
@@ -99,20 +163,10 @@ class SequenceScorer:
             highest = int(predicted.max(initial=0))
         if highest > self._highest[0]:
             self._highest = (highest, self._t)
+        if self._rule.late:
+            self._strange |= dict.fromkeys(_new_ids(predicted, self._first | self._strange), self._t)
+        self._nothing = self._nothing and not highest
         return predicted
-
-    def _meet(self, truth: np.ndarray) -> None:
-        """Note the objects that appear in this frame; without late objects, all up to its largest id."""
-        highest = int(truth.max(initial=0))
-        if highest == VOID:
-            self._void = True
-            highest = int(truth.max(initial=0, where=truth != VOID))
-        if not self._rule.late:
-            self._first = dict.fromkeys(range(1, (self._given or highest) + 1), 0)
-            return
-        for number in range(1, highest + 1):
-            if number not in self._first and (truth == number).any():
-                self._first[number] = self._t
 
     def _score(self, number: int, predicted: np.ndarray, truth: np.ndarray) -> None:
         if self._packer is None:
@@ -129,7 +183,20 @@ class SequenceScorer:
 
     def _scores(self, number: int) -> ObjectScores:
         values = np.array(self._values.get(number, []), np.float64).reshape(-1, 3)
-        return ObjectScores(values[:, 0].astype(int), values[:, 1].copy(), values[:, 2].copy())
+        shown = number in self._first
+        return ObjectScores(values[:, 0].astype(int), values[:, 1].copy(), values[:, 2].copy(), shown)
+
+
+def _new_ids(ids: np.ndarray, known: Collection[int]) -> list[int]:
+    """Objects of an id map that are not known yet, void apart; no pass over the pixels where all are."""
+    highest = int(ids.max(initial=0))
+    if highest == VOID:
+        highest = int(ids.max(initial=0, where=ids != VOID))
+    missing = [number for number in range(1, highest + 1) if number not in known and number != VOID]
+    if len(missing) > MANY:
+        present = set(np.unique(ids).tolist())
+        return [number for number in missing if number in present]
+    return [number for number in missing if (ids == number).any()]
 
 
 def score_sequence(
@@ -158,5 +225,12 @@ def score_sequence(
 
 
 def binary_ids(mask: np.ndarray) -> np.ndarray:
-    """Id map of one object: values above 127 are the object; where a mask has none, values above 0."""
+    """Id map of one object: values above 127 are the object; where a mask has none, values above 0.
+
+    A mask of small ids and 255, which is void then, is of DAVIS-2017: every id is the object.
+    """
+    if mask.max(initial=0) == VOID and ((mask > 0) & (mask < VOID)).any():
+        between = set(np.unique(mask).tolist()) - {0, VOID}
+        if max(between) <= SMALL_IDS:
+            return ((mask > 0) & (mask != VOID)).view(np.uint8)
     return (mask > (127 if mask.max(initial=0) > 127 else 0)).view(np.uint8)

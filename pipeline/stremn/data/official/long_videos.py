@@ -14,14 +14,14 @@ from stremn.errors import InputError
 def open_long_videos(
     root: Path | str, split: str | None = None, *, cache: bool = False, limit: int | None = None
 ) -> Clips:
-    """Clips whose first frame has a mask and the others may have none; these are void.
+    """Clips of which some frames have a mask; the others are void. Objects are given where a mask first has them.
 
     Args:
         split: LVOS: train, valid or test; AFB-URR's videos have none.
         cache: keep decoded clips in memory (a video of 2,000 frames at 480p takes 3 GB).
         limit: only the first sequences by name.
 
-    Raises InputError, naming the path, for a missing folder, first mask, or frame of a mask.
+    Raises InputError, naming the path, for a missing folder, a video without a mask, or a mask without its frame.
     """
     root = Path(root)
     tops = [root / split] if split else [root / "long_video", root]
@@ -34,6 +34,10 @@ def open_long_videos(
         raise InputError(f"expected sequences in {top / IMAGES}, found none: unpack the data first")
     files = []
     for name in names:
-        pairs = pair_up(frame_files(top / IMAGES / name), top / MASKS / name, lambda t, _: t == 0)
+        pairs = pair_up(frame_files(top / IMAGES / name), top / MASKS / name, lambda t, _: False)
+        if not any(mask for _, mask in pairs):
+            raise InputError(
+                f"expected a mask of at least one frame in {top / MASKS / name}, found none: unpack the annotations"
+            )
         files.append(ClipFiles(name, pairs, keep=cache))
     return Clips(top, files, top / MASKS)
