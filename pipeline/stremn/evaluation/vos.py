@@ -172,8 +172,8 @@ def score_folder(
         workers: processes side by side.
 
     Raises:
-        InputError: no sequence that can be scored, a missing sequence or scored frame, a frame of another size, an id that the sequence does not
-            have, an empty folder, a file that cannot be read.
+        InputError: no sequence that can be scored, a missing sequence or scored frame, a frame of another size, an id
+            that the sequence does not have, an empty folder, a file that cannot be read.
     """
     predictions, annotations = Path(predictions), Path(annotations)
     rule = get_protocol(protocol)
