@@ -15,7 +15,7 @@ from PIL import Image
 import stremn
 from stremn.cli import main
 from stremn.data.clips import read_image, read_mask, write_mask
-from stremn.data.video import VideoWriter, open_frames
+from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.inference.open import default_size, working_size
 from stremn.inference.settings import StreamSettings
@@ -24,6 +24,7 @@ from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.run import STAGES
+from stremn.segmenting.video_writer import VideoWriter
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 PREDICTOR = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}

@@ -10,7 +10,7 @@ import torch
 
 from stremn.cli import main
 from stremn.data.clips import write_clip, write_mask
-from stremn.data.video import VideoWriter, open_frames
+from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.explore import packing
 from stremn.explore.heat import heat_maps
@@ -30,6 +30,7 @@ from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.ops.attention import augmented
 from stremn.segmenting.segment_video import segment_video
+from stremn.segmenting.video_writer import VideoWriter
 
 FIELDS: dict[str, Any] = {
     "backbone": "tiny",

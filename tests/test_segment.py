@@ -19,7 +19,8 @@ import official_reference as reference
 import stremn
 from stremn.cli import main
 from stremn.data.clips import read_mask, write_mask
-from stremn.data.video import Frames, VideoWriter, open_frames
+from stremn.data.frames import Frames
+from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.figures.overlays import cut_out, matte
 from stremn.inference.open import default_size, open_stream
@@ -33,6 +34,7 @@ from stremn.segmenting import sources
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.sources import ClipRange, Webcam
 from stremn.segmenting.user_masks import parse_mask_files, parse_removals, read_user_masks
+from stremn.segmenting.video_writer import VideoWriter
 from stremn.segmenting.writers import OUTPUTS, parse_kinds
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from stremn.data.clips import palette, write_mask
-from stremn.data.video import VideoWriter, first_mask, natural_order, open_frames
+from stremn.data.video import first_mask, natural_order, open_frames
 from stremn.errors import InputError
 from stremn.figures.first_look import first_look, happened
 from stremn.figures.overlays import draw_overlay
 from stremn.segmenting.outputs import output_folder
+from stremn.segmenting.video_writer import VideoWriter
 
 
 def shades(count: int, height: int = 32, width: int = 48) -> list[np.ndarray]:
@@ -40,7 +41,7 @@ def write_folder(path: Path, frames: list[np.ndarray], names: list[str] | None =
 def test_video_keeps_frames_order_rate_and_size(tmp_path: Path) -> None:
     frames = shades(9)
     source = open_frames(write_video(tmp_path / "a.mp4", frames))
-    assert (source.size, source.rate, source.count) == ((32, 48), Fraction(12), 9)
+    assert (source.size, source.rate, source.counted()) == ((32, 48), Fraction(12), 9)
     for _ in range(2):  # every iteration starts anew
         found = list(source)
         assert [name for name, _ in found] == [f"{t:05d}" for t in range(9)]

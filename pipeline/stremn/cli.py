@@ -1,7 +1,8 @@
 """The command line ``stremn``: each command is a file in ``commands``, which imports what is heavy when it runs."""
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -16,7 +17,7 @@ from stremn.commands.site import site
 from stremn.commands.stages import report, run
 from stremn.commands.submit import app as submit_app
 from stremn.commands.systems import systems
-from stremn.errors import InputError
+from stremn.errors import InputError, InputWarning
 
 app = typer.Typer(
     name="stremn",
@@ -49,13 +50,30 @@ app.add_typer(score_app, name="score")
 app.add_typer(submit_app, name="submit")
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    *_: Any,
+    line: str | None = None,
+) -> None:
+    """Ours as one line, others as Python does."""
+    if issubclass(category, InputWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The entry point; returns the exit code.
 
     0: done. 2: bad input, explained in one line on stderr. 130: stopped by Ctrl-C. Anything else raises.
     """
     try:
-        app(args=arguments, prog_name="stremn")
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app(args=arguments, prog_name="stremn")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

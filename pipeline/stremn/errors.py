@@ -1,7 +1,8 @@
-"""The one error of bad input, and what a library's error comes from."""
+"""The one error of bad input, the warning about it, and what a library's error comes from."""
 
 import re
 import textwrap
+import warnings
 
 OFFLINE = re.compile(
     r"name resolution|Failed to resolve|getaddrinfo|Name or service not known|nodename nor servname|"
@@ -17,6 +18,15 @@ class InputError(ValueError):
     The command line prints it as ``error: …`` and exits with code 2; every other exception
     is a bug of ours and shows its traceback.
     """
+
+
+class InputWarning(UserWarning):
+    """Something from outside was read in a way that a person should know; one line. The command line prints it."""
+
+
+def warn(text: str) -> None:
+    """Tell one line as an ``InputWarning``; the same line is shown once."""
+    warnings.warn(text, InputWarning, stacklevel=2)
 
 
 def short_reason(error: BaseException) -> str:

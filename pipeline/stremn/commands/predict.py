@@ -100,7 +100,7 @@ def _write_pictures(folder: Path, result: "PredictedVideo") -> None:
     import numpy as np
     from PIL import Image
 
-    from stremn.data.video import DIGITS
+    from stremn.data.frames import DIGITS
     from stremn.figures.prediction_figures import prediction_strip
     from stremn.figures.style import save
 

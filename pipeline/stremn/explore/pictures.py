@@ -8,14 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from stremn.data.clips import Pixels, read_image
-from stremn.data.video import Frames, ImageFolder, open_frames, upright
+from stremn.data.decoded import rgb
+from stremn.data.decoder import DamagedVideo, Decoder
+from stremn.data.video import ImageFolder, open_frames
+from stremn.data.video_file import VideoFile, checksum
 from stremn.errors import InputError
 
 CACHE = 2**27  # bytes of decoded frames that are kept
+NEAR = 16  # frames that are decoded on the way rather than looking for a key frame
 
 
 class Pictures:
@@ -105,48 +108,65 @@ class FolderPictures(Pictures):
 
 
 class VideoPictures(Pictures):
-    """A video file; the times of its frames are read at once (no pixel), the frames when they are seen.
+    """A video file: the frames of its list, decoded when they are seen.
 
-    A frame is found by seeking to the key frame before it, and reading on from there.
+    A frame is found by its time, from the key frame before it. Where that gives another one than the list has
+    (files without times, open groups of pictures), frames are counted from the beginning.
     """
 
-    def __init__(self, video: Frames) -> None:
+    def __init__(self, video: VideoFile) -> None:
         super().__init__()
         self._video, self.name, self.size = video, video.path.name, video.size
-        with av.open(str(video.path)) as container:
-            packets = container.demux(container.streams.video[0])
-            self._times = sorted(p.pts for p in packets if p.pts is not None)
-        self._reader: Iterator[Any] | None = None
+        self._count = video.counted()
+        self._in_order = video.times() is not None
+        self._decoder: Decoder | None = None
+        self._frames: Iterator[Any] = iter(())
         self._next = 0
-        self._container: Any = None
 
     def __len__(self) -> int:
-        return len(self._times)
+        return self._count
 
     def again(self) -> "Pictures":
         return VideoPictures(self._video)
 
     def _load(self, number: int) -> Pixels:
-        wanted = self._times[number]
-        if self._reader is None or not self._next <= number < self._next + 16:
-            self._seek(wanted)
-        assert self._reader is not None
-        for frame in self._reader:
-            if frame.pts is None or frame.pts < wanted:
-                continue
-            self._next = number + 1
-            return upright(frame)
-        self._reader = None
-        raise InputError(f"expected a readable video, found frame {number} of {self._video.path} missing")
+        frame = self._from(self._next, number) if self._next <= number < self._next + NEAR else None
+        if frame is None and self._in_order:
+            self._begin(self._video.listed[number].pts)
+            frame = self._from(None, number)
+        if frame is None:
+            self._begin()
+            frame = self._from(0, number)
+        if frame is None:
+            raise InputError(
+                f"expected frame {number} of {self._video.path} as it was when it was opened, found another; "
+                "open it again"
+            )
+        return rgb(frame)
 
-    def _seek(self, time: int) -> None:
-        if self._container is not None:
-            self._container.close()
-        self._container = av.open(str(self._video.path))
-        stream = self._container.streams.video[0]
-        stream.thread_type = "AUTO"
-        self._container.seek(time, stream=stream, backward=True)
-        self._reader = self._container.decode(stream)
+    def _begin(self, time: int | None = None) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+        self._decoder = self._video.decoder()
+        self._frames = self._decoder.frames(time)
+
+    def _from(self, at: int | None, number: int) -> Any:
+        """The frame of that number, where the next one is ``at`` (None: to be found by its time); None: it is not."""
+        wanted = self._video.listed[number]
+        self._next = len(self)  # unless it is found
+        try:
+            for place, frame in enumerate(self._frames, at or 0):
+                if (at is None and (frame.pts is None or frame.pts < (wanted.pts or 0))) or (
+                    at is not None and place < number
+                ):
+                    continue
+                if checksum(frame) != wanted.checksum or (at is None and frame.pts != wanted.pts):
+                    return None
+                self._next = number + 1
+                return frame
+        except DamagedVideo:
+            pass
+        return None
 
 
 def pictures(source: "Pictures | Path | str | Sequence[Pixels] | Pixels", name: str = "frames") -> Pictures:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stremn.data.clips import Pixels
-from stremn.data.video import Frames
+from stremn.data.frames import Frames
 from stremn.errors import InputError
 from stremn.memory import Policy, Trace
 from stremn.models.prediction import PredictionNetwork

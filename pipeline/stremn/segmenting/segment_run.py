@@ -74,7 +74,7 @@ class SegmentRun:
         began = time.monotonic()
         job, stream = self.job, self.stream
         with Interrupt() as ctrl_c:
-            with Writers(folder, job.write, job.frames.rate) as writers:
+            with Writers(folder, job.write, job.frames) as writers:
                 at_end = self._through(writers, ctrl_c, stop_after)
             # a camera's frames do not come again: its results are finished where it is stopped
             finished = at_end or not job.frames.repeatable

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stremn.data.video import Frames, open_frames
+from stremn.data.frames import Frames
+from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.segmenting.job import Job

@@ -1,7 +1,7 @@
 """A range of a video, and a camera: two more kinds of ``Frames``."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from PIL import Image
 
 from stremn.data.clips import Pixels
-from stremn.data.video import DIGITS, FOLDER_RATE, Frames
+from stremn.data.frames import DIGITS, FOLDER_RATE, Frames
 from stremn.errors import InputError
 from stremn.files import replacing
 
@@ -28,23 +28,27 @@ class ClipRange(Frames):
         stop: number of the frame before which to end; None: the video's end.
 
     Raises:
-        InputError: no frame is left, or ``stop`` lies behind the end that the video declares.
+        InputError: no frame is left, or ``stop`` lies behind the end of the video.
     """
 
     def __init__(self, frames: Frames, start: int = 0, stop: int | None = None) -> None:
-        count = frames.count
-        if count is not None and not 0 <= start < count:
+        if start < 0:
+            raise InputError(f"expected a first frame from 0 on, found {start}: choose another --start")
+        if stop is not None and stop <= start:
+            raise InputError(f"expected an end behind frame {start}, found {stop}: choose another --stop")
+        count = frames.counted(stop)
+        if count is not None and start >= count:
             raise InputError(
                 f"expected a first frame of 0 to {count - 1}, those of {frames.path}, found {start}: "
                 "choose another --start"
             )
-        if stop is not None and not start < stop <= (stop if count is None else count):
-            last = "" if count is None else f" and at most {count}, the frames of {frames.path}"
+        if count is not None and stop is not None and stop > count:
             raise InputError(
-                f"expected an end behind frame {start}{last}, found {stop}: choose another --stop"
+                f"expected an end behind frame {start} and at most {count}, the frames of {frames.path}, "
+                f"found {stop}: choose another --stop"
             )
         self.whole, self.start, self.stop = frames, start, stop
-        self.path, self.size, self.rate = frames.path, frames.size, frames.rate
+        self.path, self.size, self.rate, self.aspect = frames.path, frames.size, frames.rate, frames.aspect
         end = count if stop is None else stop
         self.count = None if end is None else end - start
 
@@ -52,6 +56,11 @@ class ClipRange(Frames):
     def repeatable(self) -> bool:
         """Whether the frames can be read a second time; a camera's cannot."""
         return not isinstance(self.whole, Webcam)
+
+    def times(self) -> Sequence[Fraction] | None:
+        """See ``Frames.times``."""
+        known = self.whole.times()
+        return None if known is None else known[self.start : self.stop]
 
     def __iter__(self) -> Iterator[tuple[str, Pixels]]:
         """As of the whole video, which checks each frame."""

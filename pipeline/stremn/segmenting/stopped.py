@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from stremn.data.clips import read_mask, write_mask
-from stremn.data.video import Frames, ImageFolder, open_frames
+from stremn.data.frames import Frames
+from stremn.data.video import ImageFolder, open_frames
 from stremn.errors import InputError
 from stremn.fingerprint import of_file, of_values
 from stremn.inference.stream import Stream, resume_stream

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import Pixels, without_void
-from stremn.data.video import Frames, ImageFolder, first_mask
+from stremn.data.frames import Frames
+from stremn.data.video import ImageFolder, first_mask
 from stremn.errors import InputError
 from stremn.segmenting.sources import ClipRange
 

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from difflib import get_close_matches
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stremn.data.clips import Pixels, read_image, read_mask, write_mask
-from stremn.data.video import VideoWriter
+from stremn.data.frames import Frames
 from stremn.errors import InputError
 from stremn.figures.overlays import cut_out, draw_overlay, matte, side_by_side
 from stremn.files import replacing
+from stremn.segmenting.video_writer import VideoWriter
 
 OUTPUTS = {
     "masks": "masks",
@@ -68,11 +68,11 @@ class Writers:
     Args:
         folder: where to; its PNGs of earlier frames stay.
         kinds: entries of ``OUTPUTS``.
-        rate: frames per second of the videos.
+        frames: the video's, for the rate, the times and the aspect of those that are written.
     """
 
-    def __init__(self, folder: Path, kinds: Collection[str], rate: Fraction) -> None:
-        self.folder, self.kinds, self.rate = folder, kinds, rate
+    def __init__(self, folder: Path, kinds: Collection[str], frames: Frames) -> None:
+        self.folder, self.kinds, self.frames = folder, kinds, frames
         self._pictures = {
             "masks",
             *kinds,
@@ -86,7 +86,8 @@ class Writers:
         with ExitStack() as stack:
             for kind in OUTPUTS:
                 if kind in self.kinds and kind in VIDEO_FROM:
-                    video = VideoWriter(self.folder / OUTPUTS[kind], self.rate)
+                    path, source = self.folder / OUTPUTS[kind], self.frames
+                    video = VideoWriter(path, source.rate, source.times(), source.aspect)
                     self._videos[kind] = stack.enter_context(video)
             self._stack = stack.pop_all()
         return self

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import Pixels, read_image
-from stremn.data.video import VideoFile
+from stremn.data.video_file import VideoFile
 from stremn.data.videos import Video, Videos, resized
 from stremn.errors import InputError
 
@@ -76,7 +76,7 @@ def _of_files(root: Path, subject: int, size: int) -> list[Video]:
     for path in sorted((root / f"S{subject}" / "Videos").glob("Walking*.mp4")):
         if not FILE.match(path.stem):
             continue  # WalkingDog, WalkingTogether: other scenarios
-        count = VideoFile(path).count or 0
+        count = VideoFile(path).declared or 0
         name = f"S{subject}_{path.stem.replace(' ', '_')}"
         videos.append(Video(name, -(-count // APART), partial(_frames_of_file, path, size)))
     return videos

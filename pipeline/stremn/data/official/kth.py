@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import Pixels
-from stremn.data.video import VideoFile
+from stremn.data.video_file import VideoFile
 from stremn.data.videos import Video, Videos, luma, resized
 from stremn.errors import InputError
 
