@@ -55,7 +55,7 @@ def _show_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    *_: Any,
+    file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
     """Ours as one line, others as Python does."""
