@@ -14,7 +14,8 @@ from PIL import Image
 
 import stremn
 from stremn.cli import main
-from stremn.data.clips import read_image, read_mask, write_mask
+from stremn.data.clips import read_mask, write_mask
+from stremn.data.pictures import read_image
 from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.inference.open import default_size, working_size

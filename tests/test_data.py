@@ -162,11 +162,11 @@ def test_masks_of_every_kind(tmp_path: Path) -> None:
     Image.fromarray(np.uint8(ids > 0) * 255).save(tmp_path / "grey.png")
     assert np.array_equal(read_mask(tmp_path / "grey.png"), ids > 0)
     Image.fromarray(np.arange(240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / "ramp.png")
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "rgb.png")
+    Image.fromarray(np.uint8([[[0, 0, 0], [255, 0, 0], [0, 255, 0]]])).save(tmp_path / "rgb.png")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
     for name, message in [
-        ("ramp", "grey image"),
-        ("rgb", "mode RGB"),
+        ("ramp", "240 shades"),
+        ("rgb", "several colours"),
         ("torn", "damaged"),
         ("no", "no such file"),
     ]:

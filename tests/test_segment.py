@@ -229,7 +229,7 @@ def test_a_mask_behind_the_end_of_an_undeclared_length_is_told(place: Path, weig
 def test_a_mask_behind_the_real_end_keeps_the_results(
     place: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def declares_more(path: str) -> Frames:
+    def declares_more(path: str, without: object = ()) -> Frames:
         frames = open_frames(path)
         frames.count = 12  # as some containers do
         return frames

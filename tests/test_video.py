@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from stremn.data.clips import palette, write_mask
-from stremn.data.video import first_mask, natural_order, open_frames
+from stremn.data.video import first_mask, open_frames
 from stremn.errors import InputError
 from stremn.figures.first_look import first_look, happened
 from stremn.figures.overlays import draw_overlay
+from stremn.listing import natural_order
 from stremn.segmenting.outputs import output_folder
 from stremn.segmenting.video_writer import VideoWriter
 

@@ -85,7 +85,7 @@ def _check_files(paths: dict[str, Path | None]) -> None:
     if video is None and (mask is not None or paths["truth"] is not None):
         raise InputError("expected a video with the mask or the truth, found none: name it first")
     if video is not None:
-        frames = open_frames(video)
+        frames = open_frames(video, [] if mask is None else [mask])
         if mask is not None:
             first_mask(mask, frames)
     for name, path in paths.items():

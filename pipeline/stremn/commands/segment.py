@@ -185,10 +185,10 @@ def segment(
     from stremn.inference.settings import StreamSettings
     from stremn.segmenting.segment_video import segment_video
     from stremn.segmenting.sources import Webcam
-    from stremn.segmenting.user_masks import parse_mask_files, parse_removals
+    from stremn.segmenting.user_masks import mask_paths, parse_mask_files, parse_removals
 
     removed = parse_removals(remove or [])
-    frames = open_frames(video) if video is not None else Webcam(str(camera))
+    frames = open_frames(video, mask_paths(mask)) if video is not None else Webcam(str(camera))
     # options that have a settings field's name become it; not given, it keeps its default
     chosen = {name: value for name, value in context.params.items() if value is not None}
     settings = StreamSettings(**{n: v for n, v in chosen.items() if n in StreamSettings.model_fields})
@@ -213,7 +213,7 @@ def segment(
 
 def _report(done: "Segmented") -> None:
     """Tell what was done; exit as after Ctrl-C where that stopped it."""
-    from stremn.data.clips import size_text
+    from stremn.data.pictures import size_text
 
     what = (
         f"{done.frames} frames of {size_text(done.frame_size)} (processed at a shorter side of {done.size}), "

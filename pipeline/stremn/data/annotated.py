@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import VOID, Clip, Pixels, read_image, read_mask, size_text
+from stremn.data.clips import VOID, Clip, Pixels, read_mask
+from stremn.data.pictures import SUFFIXES, picture_files, read_image, size_text
 from stremn.errors import InputError
+from stremn.listing import by_stem, files_in
 
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 Pair = tuple[Path, Path | None]  # files of a frame's image and, where it is annotated, of its mask
 
 
@@ -34,7 +35,8 @@ class ClipFiles:
     def read(self, frames: Sequence[int]) -> Clip:
         """Some frames, in the order given. Raises InputError for damage, another size, or an unknown id."""
         pairs = [self.frames[frame] for frame in frames]
-        images = [read_image(image) for image, _ in pairs]
+        among = [image for image, _ in self.frames]
+        images = [read_image(image, among) for image, _ in pairs]
         unknown = np.full(images[0].shape[:2], VOID, np.uint8)
         masks = [unknown if mask is None else self._known(mask) for _, mask in pairs]
         for (path, _), image, mask in zip(pairs, images, masks, strict=True):
@@ -175,10 +177,13 @@ class Images:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The images of a sequence, sorted. Raises InputError when the folder is missing or empty."""
+    """The images of a sequence, in natural order.
+
+    Raises InputError when the folder is missing or empty, or two images have one name.
+    """
     if not folder.is_dir():
         raise InputError(f"expected the frames of {folder.name} in {folder}, found no such folder: unpack it")
-    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
+    images = picture_files(folder)
     if not images:
         raise InputError(f"expected frames (jpg or png) in {folder}, found none: remove the folder")
     return images
@@ -195,14 +200,15 @@ def pair_up(
     Raises:
         InputError: a mask that is needed is missing, or a mask has no image.
     """
-    found = {path.stem: path for path in masks.glob("*.png")} if masks.is_dir() else {}
+    found = by_stem(files_in(masks, SUFFIXES))
     lost = [image for t, image in enumerate(images) if image.stem not in found and needed(t, image)]
     if lost:
         raise InputError(
             f"expected a mask {masks / lost[0].stem}.png for {lost[0]}, found none "
             f"({len(lost)} missing in this sequence): unpack the annotations again"
         )
-    strange = sorted(set(found) - {image.stem for image in images})
+    stems = {image.stem for image in images}
+    strange = [stem for stem in found if stem not in stems]
     if strange:
         raise InputError(
             f"expected a frame for the mask {found[strange[0]]}, found none beside {images[0]}: "

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stremn.errors import InputError
+from stremn.data.mask_colours import VOID, NoMask, palette, stored, understood
+from stremn.data.pictures import Pixels, decoded
+from stremn.errors import InputError, warn
 from stremn.files import replacing
 
 IMAGES, MASKS = "JPEGImages", "Annotations"
-VOID = 255
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -39,62 +39,50 @@ class Clip:
         return (self.masks != VOID).any(axis=(1, 2))
 
 
-def size_text(shape: tuple[int, ...]) -> str:
-    """Width and height of a shape (H, W, …) as people write them: ``854x480``."""
-    return f"{shape[1]}x{shape[0]}"
-
-
-def read_image(path: Path | str) -> Pixels:
-    """An image as uint8 (H, W, 3) RGB. Raises InputError when it is missing or cannot be decoded."""
-    with _opened(Path(path)) as file:
-        return np.array(file.convert("RGB"))
-
-
 def read_mask(path: Path | str) -> Pixels:
-    """A mask as uint8 (H, W) of object ids.
+    """A mask as uint8 (H, W) of object ids; ``mask_colours`` says which pictures are masks, and how they are read.
 
-    Accepts a palette PNG (id = palette index), a grey or one-bit image of 0 and 255 (one object, id 1), and
-    a grey image of small ids (at most 20) and, with them, VOID. The alpha channel of a grey image (mode
-    ``LA``, as some of DAVIS-2016) says nothing. Raises InputError for anything else.
+    Where it could be seen in another way, a warning says once for its folder how it was read. Raises InputError
+    for a picture that is no mask.
     """
-    mode, pixels = _stored(Path(path))
-    if mode == "P":
-        return pixels
-    values = np.unique(pixels)
-    if set(values.tolist()) <= {0, 255} or mode == "1":
-        return (pixels > 0).astype(np.uint8)
-    if values[values != VOID].max() <= 20:
-        return pixels
-    raise _no_mask(path, f"a grey image with {len(values)} values up to {values.max()}")
+    ids, how = explained_mask(path)
+    if how:
+        warn(f"masks in {Path(path).parent}: {how}")
+    return ids
+
+
+def explained_mask(path: Path | str) -> tuple[Pixels, str]:
+    """A mask, and how it was read where that is not the only way; see ``read_mask``."""
+    kept = decoded(path, stored)
+    try:
+        read = understood(kept)
+    except NoMask as problem:
+        raise InputError(
+            f"expected a mask of object ids, found {problem.found} in {path}: {problem.advice}"
+        ) from None
+    return read.ids, read.how
 
 
 def read_stored_ids(path: Path | str) -> Pixels:
     """The values of a mask as its file stores them, uint8 (H, W): palette indices, or grey values 0 to 255.
 
-    What a scorer compares: unlike :func:`read_mask` it takes any grey value. Alpha is left out; of one bit: 0 and 1.
+    What a scorer compares, and what official tools read: unlike :func:`read_mask` it interprets nothing. Alpha and
+    orientation are left out; of one bit: 0 and 1.
 
     Raises:
-        InputError: no such file, a damaged one, or neither palette nor grey.
+        InputError: no such file, a damaged one, neither palette nor grey, or an id above 255.
     """
-    return _stored(Path(path))[1]
-
-
-def _stored(path: Path) -> tuple[str, Pixels]:
-    """Pillow's mode (P, L or 1) and the values of a mask."""
-    with _opened(path) as file:
-        mode, pixels = file.mode, np.asarray(file)
-    if mode not in ("P", "L", "LA", "1"):
-        raise _no_mask(path, f"mode {mode}")
+    mode, pixels = decoded(path, lambda file: (file.mode, np.asarray(file)))
     if mode == "LA":
-        mode, pixels = "L", pixels[..., 0]
-    return mode, pixels.astype(np.uint8)
-
-
-def _no_mask(path: Path | str, found: str) -> InputError:
-    return InputError(
-        f"expected a mask of object ids (palette PNG, or grey with 0 and 255), found {found} in {path}: "
-        "save it as an indexed PNG"
-    )
+        pixels = pixels[..., 0]
+    elif mode.startswith("I") and pixels.min(initial=0) >= 0:
+        if pixels.max(initial=0) > VOID:
+            raise InputError(f"expected ids of 0 to {VOID}, found {pixels.max()} in {path}: number them anew")
+    elif mode not in ("P", "L", "1"):
+        raise InputError(
+            f"expected ids as a palette or grey PNG, found mode {mode} in {path}: save the ids, not their colours"
+        )
+    return pixels.astype(np.uint8)
 
 
 def without_void(ids: Pixels) -> Pixels:
@@ -113,16 +101,6 @@ def write_mask(path: Path | str, mask: NDArray[np.integer]) -> None:
         image.save(scratch, format="PNG")
 
 
-def palette() -> Pixels:
-    """The colour map (256, 3) of PASCAL VOC and DAVIS: an id's bits dealt to red, green, blue in turn."""
-    ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
-    return colours
-
-
 def write_clip(root: Path | str, clip: Clip, quality: int = 95) -> None:
     """Write a clip as ``00000.jpg``, … and ``00000.png``, … under a root."""
     images, masks = Path(root) / IMAGES / clip.name, Path(root) / MASKS / clip.name
@@ -132,16 +110,3 @@ def write_clip(root: Path | str, clip: Clip, quality: int = 95) -> None:
         with replacing(images / f"{number:05d}.jpg") as scratch:
             Image.fromarray(frame).save(scratch, format="JPEG", quality=quality)
         write_mask(masks / f"{number:05d}.png", mask)
-
-
-def _opened(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise InputError(f"expected an image at {path}, found no such file: check the path")
-    try:
-        file = Image.open(path)
-        file.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise InputError(
-            f"expected a readable image, found a damaged one at {path} ({problem}): replace it"
-        ) from None
-    return file

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.annotated import FRAME_SUFFIXES, ClipFiles, Clips, ImageFiles, Images, frame_files, pair_up
+from stremn.data.annotated import ClipFiles, Clips, ImageFiles, Images, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS, Pixels, read_mask
+from stremn.data.pictures import SUFFIXES, picture_files
 from stremn.data.videos import Video, Videos, mapped_array
 from stremn.errors import InputError
+from stremn.listing import by_stem, files_in, folders_in
 
 WALKER = re.compile(r"person\d+_([a-z]+)_d\d$")  # name of a video of "walkers", with its action
 
@@ -31,7 +33,7 @@ def open_clip_folder(
     for name in (IMAGES, MASKS):
         if not (folder / name).is_dir():
             raise InputError(f"expected a folder {folder / name}, found none: give the root that holds it")
-    names = sorted(p.name for p in (folder / IMAGES).iterdir() if p.is_dir())[:limit]
+    names = folders_in(folder / IMAGES)[:limit]
     if not names:
         raise InputError(
             f"expected sequences in {folder / IMAGES}, found none: make or unpack the data first"
@@ -44,7 +46,7 @@ def open_clip_folder(
 
 
 def open_image_folder(root: Path | str, split: str = "", *, cache: bool = True) -> Images:
-    """``<root>/<split>/images/<name>.png`` (or .jpg) with ``masks/<name>.png``; without split in the root itself.
+    """``<root>/<split>/images/<name>.png`` (or another kind) with ``masks/<name>.png``; without split in the root itself.
 
     Raises:
         InputError: a folder, all images, or a mask are missing.
@@ -53,12 +55,14 @@ def open_image_folder(root: Path | str, split: str = "", *, cache: bool = True) 
     folder = root / "images"
     if not folder.is_dir():
         raise InputError(f"expected a folder {folder}, found none: give the root that holds images and masks")
-    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES)
-    masks = {path.stem: root / "masks" / f"{path.stem}.png" for path in images}
-    missing = [name for name, path in masks.items() if not path.is_file()]
+    images = by_stem(picture_files(folder))
+    masks = by_stem(files_in(root / "masks", SUFFIXES))
+    missing = [name for name in images if name not in masks]
     if missing:
         raise InputError(f"expected a mask for every image of {root}, {missing[0]} has none: add it")
-    files = [ImageFiles(p.stem, p, partial(read_mask, masks[p.stem]), keep=cache) for p in images]
+    files = [
+        ImageFiles(stem, path, partial(read_mask, masks[stem]), keep=cache) for stem, path in images.items()
+    ]
     return Images(root, files)
 
 
@@ -72,7 +76,7 @@ def open_walkers(root: Path | str, split: str = "train") -> Videos:
         InputError: no video, a name of another form, or a file that does not hold uint8 (T, H, W).
     """
     folder = Path(root, split)
-    paths = sorted(folder.glob("*.npy"))
+    paths = files_in(folder, (".npy",))
     if not paths:
         raise InputError(f"expected videos (*.npy) in {folder}, found none: make or unpack the data first")
     videos = []

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from stremn.data.clips import Pixels, size_text
+from stremn.data.pictures import Pixels, size_text
 from stremn.errors import InputError
 
 FOLDER_RATE = Fraction(24)  # frames per second of a folder of images, as DAVIS
@@ -19,6 +19,7 @@ class Frames:
         size: (H, W) of every frame.
         rate: frames per second.
         aspect: width of a pixel in its heights; 1 but for some videos of television and DVD.
+        without: names of pictures in the folder that are no frames of it (masks).
         notes: what a user should know of how the video is read, one line each.
     """
 
@@ -26,6 +27,7 @@ class Frames:
     size: tuple[int, int]
     rate: Fraction
     aspect: Fraction = Fraction(1)
+    without: tuple[str, ...] = ()
     notes: Sequence[str] = ()
     count: int | None = None
     """Number of frames, where it is known; see ``counted``."""

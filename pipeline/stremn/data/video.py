@@ -1,36 +1,37 @@
 """Video files and folders of images as streams of frames, one frame in memory at a time. H W pixels."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stremn.data.clips import Pixels, read_image, read_mask, size_text, without_void
+import numpy as np
+
+from stremn.data.clips import Pixels, explained_mask, without_void
 from stremn.data.frames import FOLDER_RATE, Frames
+from stremn.data.pictures import one_size, picture_files, read_image, size_text
 from stremn.data.video_file import VideoFile
 from stremn.errors import InputError, warn
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from stremn.listing import files_in, some
 
 
 class ImageFolder(Frames):
-    """Images of a folder in natural order (``2.png`` before ``10.png``), named by their stems."""
+    """Images of a folder in natural order (``2.png`` before ``10.png``), named by their stems.
 
-    def __init__(self, path: Path) -> None:
-        files = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."]
-        if not files:
+    Args:
+        path: the folder.
+        without: files that are no frames, should they lie in it (masks).
+    """
+
+    def __init__(self, path: Path, without: Iterable[Path | str] = ()) -> None:
+        aside = {Path(one).name for one in without if Path(one).parent.resolve() == path.resolve()}
+        self.files = picture_files(path, aside)
+        if not self.files:
+            others = [file.name for file in files_in(path)]
             raise InputError(
-                f"expected images ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) in the folder {path}, "
-                "found none"
+                f"expected images in the folder {path}, found {some(others) or 'none'}; save them as JPEG or PNG"
             )
-        self.files = sorted(files, key=lambda p: natural_order(p.stem))
-        for one, other in zip(self.files, self.files[1:], strict=False):
-            if one.stem == other.stem:
-                raise InputError(
-                    f"expected one image for each name in {path}, found {one.name} and {other.name}; "
-                    "remove one"
-                )
-        self.path, self.rate, self.count = path, FOLDER_RATE, len(files)
-        self.size = _size(self.first())
+        self.path, self.rate, self.count = path, FOLDER_RATE, len(self.files)
+        self.without = tuple(sorted(aside))
+        self.size = one_size(self.files)
 
     @property
     def names(self) -> list[str]:
@@ -39,48 +40,55 @@ class ImageFolder(Frames):
 
     def _read(self) -> Iterator[tuple[str, Pixels]]:
         for file in self.files:
-            yield file.stem, read_image(file)
+            yield file.stem, read_image(file, self.files)
 
 
-def open_frames(path: Path | str) -> ImageFolder | VideoFile:
+def open_frames(path: Path | str, without: Iterable[Path | str] = ()) -> ImageFolder | VideoFile:
     """The frames of a video file or of a folder of images.
 
+    Args:
+        without: files that are no frames, should they lie in the folder (masks).
+
     Raises:
-        InputError: nothing there, no frames in it, or the first one cannot be decoded.
+        InputError: nothing there, no frames in it, one that cannot be opened, or images of several sizes.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a video file or a folder of images at {path}, found nothing there")
-    frames = ImageFolder(path) if path.is_dir() else VideoFile(path)
+    frames = ImageFolder(path, without) if path.is_dir() else VideoFile(path)
     for note in frames.notes:
         warn(note)
     return frames
 
 
 def first_mask(path: Path | str, frames: Frames) -> Pixels:
-    """The given mask of a video's first frame, uint8 (H, W) of object ids; see ``read_mask`` for formats.
-
-    255 beside other ids is void, as in DAVIS, and becomes background; alone it is an object.
-
-    Raises:
-        InputError: unreadable, of another size than the frames, or empty.
-    """
-    mask = without_void(read_mask(path))
-    if mask.shape != frames.size:
-        raise InputError(
-            f"expected a mask of {size_text(frames.size)} pixels, the size of the frames of {frames.path}, "
-            f"found {size_text(mask.shape)} in {path}"
-        )
+    """The given mask of a video's first frame, as ``given_mask``. Raises InputError, too, when it is empty."""
+    mask = given_mask(path, frames)
     if not mask.any():
         raise InputError(f"expected at least one object in the mask {path}, found only background")
     return mask
 
 
-def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
-    """A sorting key that counts numbers as numbers; equal numbers of other writing keep a fixed order."""
-    parts = re.findall(r"\d+|\D+", text)
-    return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
+def given_mask(path: Path | str, frames: Frames) -> Pixels:
+    """A mask that a person gives of a frame, uint8 (H, W) of object ids; see ``mask_colours`` for what it may be.
 
+    255 beside other ids is void, as in DAVIS, and becomes background; alone it is an object. A warning says how
+    it was read where that is not the only way.
 
-def _size(frame: Pixels) -> tuple[int, int]:
-    return frame.shape[0], frame.shape[1]
+    Raises:
+        InputError: unreadable, or of another size than the frames.
+    """
+    ids, how = explained_mask(path)
+    mask = without_void(ids)
+    if not how and (mask == 1).mean() > 0.5:
+        how = "the object takes most of the picture; if it should be the rest, invert the mask"
+    if how:
+        numbers, pixels = np.unique(mask[mask > 0], return_counts=True)
+        sizes = [f"object {i}: {n:,} pixels" for i, n in zip(numbers, pixels, strict=True)]
+        warn(f"mask {path}: {how} ({some(sizes) or 'no object'})")
+    if mask.shape != frames.size:
+        raise InputError(
+            f"expected a mask of {size_text(frames.size)} pixels, the size of the frames of {frames.path}, "
+            f"found {size_text(mask.shape)} in {path}: resize it, or paint it on a frame as it is shown"
+        )
+    return mask

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from stremn.data.clips import Pixels, size_text
 from stremn.data.decoded import HLG, PQ, display_matrix, rgb, turned
 from stremn.data.decoder import DamagedVideo, Decoder, packets_before_key
 from stremn.data.frames import DIGITS, FOLDER_RATE, Frames
+from stremn.data.pictures import Pixels, size_text
 from stremn.data.truncated import ends_early
 from stremn.errors import InputError, warn
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stremn.data.clips import Pixels, read_mask
-from stremn.data.video import natural_order
+from stremn.data.pictures import SUFFIXES
 from stremn.errors import InputError
+from stremn.listing import files_in
 
 
 class Masks:
@@ -38,10 +39,10 @@ class Masks:
 
 
 class MaskFolder(Sequence[Pixels]):
-    """Palette PNGs of a folder in natural order, read when they are asked for."""
+    """Masks of a folder in natural order, read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
-        self.files = sorted(path.glob("*.png"), key=lambda p: natural_order(p.stem))
+        self.files = files_in(path, SUFFIXES)
         if not self.files:
             raise InputError(f"expected masks (png) in the folder {path}, found none")
 

@@ -6,6 +6,7 @@ from typing import Any
 from stremn.data.clips import Clip, read_mask
 from stremn.device import choose
 from stremn.explore.masks import MaskFolder
+from stremn.explore.pictures import pictures
 from stremn.explore.prediction import Predictions
 from stremn.explore.session import Session
 from stremn.explore.tracefile import open_trace
@@ -55,11 +56,12 @@ def explorer(
     else:
         true = None if truth is None else MaskFolder(Path(truth))
         first = None if mask is None else read_mask(mask)
-        session = Session.open(video, first, truth=true, settings=settings)
+        shown = pictures(video, without=[] if mask is None else [mask])
+        session = Session.open(shown, first, truth=true, settings=settings)
     predictions = None
     if predictor is not None:
         predictions = Predictions(session.pictures, predictor, device=choose(settings.device))
-    shown = Explorer(session, predictions)
+    widget = Explorer(session, predictions)
     if trace is not None and session.network is not None:
         open_trace(trace, into=session)
-    return shown
+    return widget

@@ -4,15 +4,15 @@ T frames, H W pixels.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stremn.data.clips import Pixels, read_image
 from stremn.data.decoded import rgb
 from stremn.data.decoder import DamagedVideo, Decoder
+from stremn.data.pictures import Pixels, read_image
 from stremn.data.video import ImageFolder, open_frames
 from stremn.data.video_file import VideoFile, checksum
 from stremn.errors import InputError
@@ -104,7 +104,7 @@ class FolderPictures(Pictures):
         return FolderPictures(self._folder)
 
     def _load(self, number: int) -> Pixels:
-        return read_image(self._folder.files[number])
+        return read_image(self._folder.files[number], self._folder.files)
 
 
 class VideoPictures(Pictures):
@@ -169,8 +169,15 @@ class VideoPictures(Pictures):
         return None
 
 
-def pictures(source: "Pictures | Path | str | Sequence[Pixels] | Pixels", name: str = "frames") -> Pictures:
+def pictures(
+    source: "Pictures | Path | str | Sequence[Pixels] | Pixels",
+    name: str = "frames",
+    without: Iterable[Path | str] = (),
+) -> Pictures:
     """Frames by number, of a video file, of a folder of images, or of frames in memory.
+
+    Args:
+        without: files that are no frames, should they lie in the folder (masks).
 
     Raises:
         InputError: nothing there, or nothing that can be read.
@@ -178,6 +185,6 @@ def pictures(source: "Pictures | Path | str | Sequence[Pixels] | Pixels", name: 
     if isinstance(source, Pictures):
         return source
     if isinstance(source, str | Path):
-        frames = open_frames(source)
+        frames = open_frames(source, without)
         return FolderPictures(frames) if isinstance(frames, ImageFolder) else VideoPictures(frames)
     return ArrayPictures(source, name)

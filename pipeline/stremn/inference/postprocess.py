@@ -28,6 +28,7 @@ from scipy import ndimage
 
 from stremn.data.clips import read_mask, write_mask
 from stremn.errors import InputError
+from stremn.listing import files_in, folders_in
 
 Ids = NDArray[np.integer]
 FAR = 1.0
@@ -123,7 +124,7 @@ def postprocess_folder(source: Path, out: Path, far: float = FAR) -> int:
     """Post-process saved results, ``<source>/<sequence>/<frame>.png`` to ``<out>/<sequence>/<frame>.png``.
 
     Args:
-        source: a folder that ``segment_folder`` wrote; frames are taken in the order of their names.
+        source: a folder that ``segment_folder`` wrote; frames are taken in natural order.
         out: another folder.
         far: see ``FarParts``.
 
@@ -133,7 +134,7 @@ def postprocess_folder(source: Path, out: Path, far: float = FAR) -> int:
     Raises:
         InputError: no sequences in ``source``, ``out`` the same folder.
     """
-    sequences = sorted(p for p in source.iterdir() if p.is_dir()) if source.is_dir() else []
+    sequences = [source / name for name in folders_in(source)]
     if not sequences:
         raise InputError(f"expected folders of masks in {source}, found none: segment the clips first")
     if out.resolve() == source.resolve():
@@ -142,7 +143,7 @@ def postprocess_folder(source: Path, out: Path, far: float = FAR) -> int:
     for folder in sequences:
         clean = FarParts(far)
         (out / folder.name).mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.glob("*.png")):
+        for path in files_in(folder, (".png",)):
             ids = read_mask(path)
             kept = clean(ids)
             dropped += int(np.count_nonzero(kept != ids))

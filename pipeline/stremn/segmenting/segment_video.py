@@ -15,7 +15,7 @@ from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.segmenting.job import Job
 from stremn.segmenting.outputs import output_folder
 from stremn.segmenting.sources import ClipRange
-from stremn.segmenting.user_masks import MaskInput, read_user_masks
+from stremn.segmenting.user_masks import MaskInput, mask_paths, read_user_masks
 from stremn.segmenting.writers import DEFAULT, copy_pictures, parse_kinds
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def segment_video(
         InputError: a file, frame, id, name or folder that is not as it should be. Then nothing is written.
     """
     kinds = parse_kinds(write)
-    frames = ClipRange(video if isinstance(video, Frames) else open_frames(video), start, stop)
+    whole = video if isinstance(video, Frames) else open_frames(video, mask_paths(masks))
+    frames = ClipRange(whole, start, stop)
     given = read_user_masks(masks, remove or {}, frames, objects=objects)
     own = {"precision": "auto"} if settings is None else dict(settings)
     settings = StreamSettings.parse(

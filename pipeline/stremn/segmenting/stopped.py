@@ -43,6 +43,8 @@ class JobRecord(Settings):
     """Of the video's content."""
     checkpoint_hash: str
     """Of the checkpoint's content."""
+    without: tuple[str, ...] = ()
+    """Pictures in the video's folder that are no frames."""
 
 
 class Progress(Settings):
@@ -74,6 +76,7 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
         done=stream.frame,
         video_hash=content_hash(job.frames.whole),
         checkpoint_hash=of_file(job.checkpoint),
+        without=job.frames.whole.without,
     )
     progress = Progress(format=FORMAT, job=record, removed=job.given.removed)
     (folder / PROGRESS).write_text(progress.model_dump_json(indent=1), encoding="utf-8")
@@ -104,7 +107,8 @@ def open_stopped(
             f"expected the checkpoint that {folder} was begun with ({record.checkpoint}), found another at "
             f"{checkpoint}; leave --checkpoint out, or begin anew"
         )
-    whole = open_frames(video or record.video)
+    place = Path(video or record.video)
+    whole = open_frames(place, [place / name for name in record.without])
     if content_hash(whole) != record.video_hash:
         raise InputError(
             f"expected the video that {folder} was begun with ({record.video}), found another at {whole.path}; "

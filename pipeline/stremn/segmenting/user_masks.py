@@ -12,8 +12,10 @@ import numpy as np
 
 from stremn.data.clips import Pixels, without_void
 from stremn.data.frames import Frames
-from stremn.data.video import ImageFolder, first_mask
-from stremn.errors import InputError
+from stremn.data.pictures import SUFFIXES
+from stremn.data.video import ImageFolder, given_mask
+from stremn.errors import InputError, warn
+from stremn.listing import by_stem, files_in, nearest
 from stremn.segmenting.sources import ClipRange
 
 MaskInput = str | Path | Pixels | Mapping[int, str | Path | Pixels]
@@ -32,11 +34,27 @@ class UserMasks:
     removed: dict[int, list[int]]
 
 
+def _numbered(text: str) -> tuple[int | None, Path]:
+    """Frame, None where none is named, and file of one mask on the command line."""
+    numbered = re.fullmatch(r"(\d+):(.+)", text)
+    return (int(numbered[1]), Path(numbered[2])) if numbered else (None, Path(text))
+
+
+def mask_paths(masks: MaskInput | Iterable[str]) -> list[Path]:
+    """The files that masks are given as, on the command line or in Python: should they lie among frames, they are none."""
+    if isinstance(masks, Mapping):
+        return [Path(mask) for mask in masks.values() if isinstance(mask, str | Path)]
+    if isinstance(masks, np.ndarray):
+        return []
+    several = [str(masks)] if isinstance(masks, str | Path) else masks
+    return [_numbered(str(text))[1] for text in several]
+
+
 def parse_mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[int, Path]:
     """Mask files by frame, from what the command line is given.
 
     Args:
-        masks: each a file (of the first frame), ``FRAME:FILE``, or a folder of PNGs named as the frames.
+        masks: each a file (of the first frame), ``FRAME:FILE``, or a folder of masks named as the frames.
         frames: the video.
         start: number of the first frame.
 
@@ -45,11 +63,10 @@ def parse_mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[i
     """
     found: dict[int, Path] = {}
     for text in masks:
-        numbered = re.fullmatch(r"(\d+):(.+)", text)
-        frame, path = (int(numbered[1]), Path(numbered[2])) if numbered else (start, Path(text))
-        if path.is_dir() and numbered:
+        frame, path = _numbered(text)
+        if path.is_dir() and frame is not None:
             raise InputError(f"expected a mask file for frame {frame}, found the folder {path}")
-        pairs = _of_folder(path, frames) if path.is_dir() else [(frame, path)]
+        pairs = _of_folder(path, frames) if path.is_dir() else [(start if frame is None else frame, path)]
         for number, file in pairs:
             if number in found:
                 raise InputError(
@@ -60,19 +77,20 @@ def parse_mask_files(masks: Iterable[str], frames: Frames, start: int) -> dict[i
 
 
 def _of_folder(folder: Path, frames: Frames) -> list[tuple[int, Path]]:
-    files = sorted(folder.glob("*.png"))
+    files = by_stem(files_in(folder, SUFFIXES))
     if not files:
         raise InputError(f"expected masks (png) in the folder {folder}, found none")
     names = frames.names if isinstance(frames, ImageFolder) else None
     numbers = {} if names is None else {name: number for number, name in enumerate(names)}
     pairs = []
-    for file in files:
-        number = numbers.get(file.stem)
-        if names is None and file.stem.isdecimal():
-            number = int(file.stem)
+    for stem, file in files.items():
+        number = numbers.get(stem)
+        if names is None and stem.isdecimal():
+            number = int(stem)
         if number is None:
             raise InputError(
                 f"expected masks named as frames of {frames.path} in {folder}, found {file.name}; rename it"
+                + nearest(stem, names or ())
             )
         pairs.append((number, file))
     return pairs
@@ -106,12 +124,25 @@ def read_user_masks(
         objects: how many objects there should be at most; None: any number.
 
     Raises:
-        InputError: see ``first_mask``; a frame outside the range, no mask for its first frame, more ids than
-            declared, an id to remove that is not there.
+        InputError: see ``given_mask``; a frame outside the range, no mask with an object for its first frame,
+            more ids than declared, an id to remove that is not there.
     """
     by_frame = dict(masks) if isinstance(masks, Mapping) else {frames.start: masks}
     _check_frames(by_frame, removed, frames)
     read = {frame: _mask(by_frame[frame], frames, frame) for frame in sorted(by_frame)}
+    empty = [frame for frame, mask in read.items() if not mask.any()]
+    if frames.start in empty:
+        full = [frame for frame in read if frame not in empty]
+        hint = f"; the first mask with one is that of frame {full[0]}: --start {full[0]}" if full else ""
+        raise InputError(
+            f"expected at least one object in the mask of frame {frames.start}, the first to segment, found only "
+            f"background in {_named(by_frame[frames.start])}{hint}"
+        )
+    if empty:
+        warn(
+            f"empty masks give nothing, objects are followed through them: frame {', '.join(map(str, empty))}"
+        )
+        read = {frame: mask for frame, mask in read.items() if mask.any()}
     ids = sorted({int(i) for mask in read.values() for i in np.unique(mask) if i})
     if objects is not None and len(ids) > objects:
         where = ", ".join(str(m) for m in by_frame.values() if isinstance(m, str | Path)) or "the masks"
@@ -143,17 +174,21 @@ def _check_frames(masks: Collection[int], removed: Collection[int], frames: Clip
 
 def _mask(mask: str | Path | Pixels, frames: Frames, frame: int) -> Pixels:
     if isinstance(mask, str | Path):
-        return first_mask(mask, frames)
+        return given_mask(mask, frames)
     ids = np.asarray(mask)
     if ids.shape != frames.size or not np.issubdtype(ids.dtype, np.integer):
         raise InputError(
             f"expected a mask of integers {frames.size} for frame {frame}, found {ids.dtype} {ids.shape}"
         )
-    if not ids.any() or ids.min() < 0 or ids.max() > 255:
+    if ids.min() < 0 or ids.max() > 255:
         raise InputError(
-            f"expected ids 0 to 255 with an object in the mask of frame {frame}, found {ids.min()} to {ids.max()}"
+            f"expected ids 0 to 255 in the mask of frame {frame}, found {ids.min()} to {ids.max()}"
         )
     return without_void(ids.astype(np.uint8))
+
+
+def _named(mask: str | Path | Pixels) -> str:
+    return str(mask) if isinstance(mask, str | Path) else "the array"
 
 
 def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> None:

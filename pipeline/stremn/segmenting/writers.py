@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stremn.data.clips import Pixels, read_image, read_mask, write_mask
+from stremn.data.clips import Pixels, read_mask, write_mask
 from stremn.data.frames import Frames
+from stremn.data.pictures import read_image
 from stremn.errors import InputError
 from stremn.figures.overlays import cut_out, draw_overlay, matte, side_by_side
 from stremn.files import replacing

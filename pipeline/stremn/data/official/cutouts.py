@@ -12,6 +12,7 @@ from stremn.data import photographs
 from stremn.data.annotated import ImageFiles, Images
 from stremn.data.clips import Pixels
 from stremn.errors import InputError
+from stremn.listing import files_in
 
 GREY = 127
 
@@ -38,7 +39,7 @@ def open_cutouts(
     if background not in ("photographs", "grey"):
         raise InputError(f"expected a background of photographs or grey, found {background!r}")
     photographs.names(group)
-    paths = sorted(root.glob("*.png")) if root.is_dir() else []
+    paths = files_in(root, (".png",))
     if not paths:
         raise InputError(
             f"expected cut-out pictures (*.png with alpha) in {root}, found none: check the folder"

@@ -13,6 +13,7 @@ import numpy as np
 from stremn.data.annotated import ClipFiles, Clips, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS, VOID, Pixels, read_mask
 from stremn.errors import InputError
+from stremn.listing import files_in, nearest, read_list
 
 FIRST_ONLY = ("test-dev", "test-challenge")  # splits of which only the first masks are public
 
@@ -54,6 +55,7 @@ def open_davis(
     if strange:
         raise InputError(
             f"expected sequences of DAVIS {split}, found {strange[0]!r}: correct only or without"
+            + nearest(strange[0], listed)
         )
     chosen = [name for name in listed if name not in without and (only is None or name in only)]
     names = chosen[:limit]
@@ -83,13 +85,9 @@ def _sequences(root: Path, split: str, year: int, resolution: str) -> list[str]:
         lists.append(root / "ImageSets" / resolution / f"{split}.txt")
     found = next((path for path in lists if path.is_file()), None)
     if found is None:
-        there = sorted(path.stem for path in lists[0].parent.glob("*.txt"))
+        there = [path.stem for path in files_in(lists[0].parent, (".txt",))]
         raise InputError(
             f"expected the list {lists[0]} of DAVIS, found {', '.join(there) or 'none'} there: "
             "choose another split or unpack the lists"
         )
-    lines = [line.split()[0] for line in found.read_text(encoding="utf-8").splitlines() if line.strip()]
-    names = list(dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines))
-    if not names:
-        raise InputError(f"expected names of sequences in {found}, found none: unpack it again")
-    return names
+    return read_list(found)

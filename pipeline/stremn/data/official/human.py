@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stremn.data.clips import Pixels, read_image
+from stremn.data.pictures import Pixels, read_image
 from stremn.data.video_file import VideoFile
 from stremn.data.videos import Video, Videos, resized
 from stremn.errors import InputError

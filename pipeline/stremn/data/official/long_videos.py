@@ -9,6 +9,7 @@ from pathlib import Path
 from stremn.data.annotated import ClipFiles, Clips, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS
 from stremn.errors import InputError
+from stremn.listing import folders_in
 
 
 def open_long_videos(
@@ -29,7 +30,7 @@ def open_long_videos(
     if top is None or not (top / MASKS).is_dir():
         where = top or tops[-1]
         raise InputError(f"expected the folders {where / IMAGES} and {MASKS} of long videos, found none")
-    names = sorted(path.name for path in (top / IMAGES).iterdir() if path.is_dir())[:limit]
+    names = folders_in(top / IMAGES)[:limit]
     if not names:
         raise InputError(f"expected sequences in {top / IMAGES}, found none: unpack the data first")
     files = []

@@ -3,16 +3,17 @@
 A mask is a grey picture: above 127 is the object, 1 (some have soft edges). It has its image's stem.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from stremn.data.annotated import FRAME_SUFFIXES, ImageFiles, Images
-from stremn.data.clips import Pixels, read_image
+from stremn.data.annotated import ImageFiles, Images
+from stremn.data.pictures import SUFFIXES, Pixels, read_image
 from stremn.errors import InputError
+from stremn.listing import files_in, folders_in
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def open_pairs(name: str, root: Path | str, split: str | None = None, *, cache: 
         )
     wanted = [layout for layout in LAYOUTS[name] if split in (None, layout.split)]
     fit = [layout for layout in wanted if (root / layout.images).is_dir()]
-    if not fit and split is None and root.is_dir() and any(root.glob("*.png")):
+    if not fit and split is None and files_in(root, (".png",)):
         fit = [FLAT]
     if not fit:
         raise InputError(
@@ -87,7 +88,7 @@ def open_fss(root: Path | str, split: str | None = None, *, cache: bool = False)
     )
     if top is None:
         raise InputError(f"expected the folder {root} of FSS-1000, found none: unpack it there")
-    classes = sorted(path.name for path in top.iterdir() if path.is_dir())
+    classes = folders_in(top)
     return Images(
         root, [item for kind in classes for item in _pairs(top, Layout(kind, kind), cache, f"{kind}/")]
     )
@@ -110,8 +111,8 @@ def _pairs(root: Path, layout: Layout, keep: bool, prefix: str = "") -> list[Ima
     if not masks.is_dir():
         raise InputError(f"expected the folder of masks {masks}, found none: unpack it there")
     shared = images == masks and not layout.mask_end
-    of_image = _stems(images, layout.image_end, (".jpg", ".jpeg") if shared else FRAME_SUFFIXES)
-    of_mask = _stems(masks, layout.mask_end, (".png",) if shared else FRAME_SUFFIXES)
+    of_image = _stems(images, layout.image_end, SUFFIXES - {".png"} if shared else SUFFIXES)
+    of_mask = _stems(masks, layout.mask_end, (".png",) if shared else SUFFIXES)
     alone = sorted(set(of_image) ^ set(of_mask))
     if alone:
         path, kind = (of_image[alone[0]], "mask") if alone[0] in of_image else (of_mask[alone[0]], "image")
@@ -126,6 +127,5 @@ def _pairs(root: Path, layout: Layout, keep: bool, prefix: str = "") -> list[Ima
     ]
 
 
-def _stems(folder: Path, end: str, suffixes: Iterable[str]) -> dict[str, Path]:
-    files = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.stem.endswith(end))
-    return {p.stem.removesuffix(end): p for p in files if p.name[0] != "."}
+def _stems(folder: Path, end: str, suffixes: Collection[str]) -> dict[str, Path]:
+    return {p.stem.removesuffix(end): p for p in files_in(folder, suffixes) if p.stem.endswith(end)}

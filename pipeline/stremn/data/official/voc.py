@@ -10,6 +10,7 @@ from scipy.io import loadmat
 from stremn.data.annotated import ImageFiles, Images
 from stremn.data.clips import VOID, Pixels, read_mask
 from stremn.errors import InputError
+from stremn.listing import read_lines
 
 RIM = 5  # pixels: VOC draws void this wide, about, around every object
 
@@ -86,7 +87,7 @@ def _sbd_mask(path: Path) -> Pixels:
 def _names(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"expected the list {path}, found no such file: unpack it or choose another split")
-    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [line.split()[0] for line in read_lines(path)]
     if not names:
         raise InputError(f"expected names of images in {path}, found none: unpack it again")
     return names

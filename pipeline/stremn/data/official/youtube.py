@@ -14,6 +14,7 @@ from stremn.data.annotated import ClipFiles, Clips, Pair, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS
 from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.errors import InputError
+from stremn.listing import folders_in
 
 SPLITS = {  # part on disk, and which of its videos by place in the sorted list
     "train": ("train", lambda place: True),
@@ -58,7 +59,7 @@ def open_youtube(
         if not folder.is_dir():
             raise InputError(f"expected the folder {folder} of YouTube-VOS, found none: unpack it there")
     videos = read_meta(root / part / "meta.json")
-    strange = sorted({p.name for p in images.iterdir() if p.is_dir()} - set(videos))
+    strange = sorted(set(folders_in(images)) - set(videos))
     if strange:
         raise InputError(
             f"expected videos that {root / part / 'meta.json'} names, found {images / strange[0]}: remove it"

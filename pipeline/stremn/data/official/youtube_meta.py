@@ -34,7 +34,7 @@ def read_meta(path: Path, *, complete: bool = True) -> dict[str, Objects]:
     if not path.is_file():
         raise InputError(f"expected {path} of YouTube-VOS, found no such file: unpack it there")
     try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        videos = json.loads(path.read_bytes())["videos"]
         found = {str(name): _objects(video) for name, video in videos.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise InputError(
