@@ -285,7 +285,7 @@ def test_several_processes_give_the_same(place: Path) -> None:
 def test_processes_end_with_the_first_error() -> None:
     with pytest.raises(InputError, match="expected at least one name"):
         list(parallel_map(read_names, ["a", ",", "b"], 2))
-    assert dict(parallel_map(read_names, ["a", "b c"], 2)) == {"a": ["a"], "b c": ["b", "c"]}
+    assert dict(parallel_map(read_names, ["a", "b ,c d"], 2)) == {"a": ["a"], "b ,c d": ["b", "c d"]}
 
 
 def test_many_names_are_no_file() -> None:

@@ -211,4 +211,4 @@ def test_gaps_between_ids(youtube: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_folder_with_a_wrong_picture_of_the_dataset(davis: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (davis / "DAVIS" / "JPEGImages" / "480p" / "car-race" / "00000.jpg").write_text("no picture")
     assert submit(davis, "davis2017-test-dev", *reference(davis)) == 2
-    assert "expected a picture" in capsys.readouterr().err
+    assert "expected a readable image" in capsys.readouterr().err

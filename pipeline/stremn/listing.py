@@ -20,7 +20,6 @@ ASIDE = re.compile(
     r"|Temporary Items|__pycache__",
     re.IGNORECASE,
 )
-NAMED = 3  # names in a message before "and N more"
 LIST_PATH = re.compile(r"(.*?\.\w{3,4})(?:\s|$)")  # the first path of a line, up to its suffix
 
 
@@ -87,7 +86,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def some(names: Collection[str], at_most: int = NAMED) -> str:
+def some(names: Collection[str], at_most: int = 8) -> str:
     """The first few of many names."""
     shown = ", ".join(list(names)[:at_most])
     return shown + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
@@ -107,8 +106,6 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         InputError: no such file, or one that is no text.
     """
-    if not path.is_file():
-        raise InputError(f"expected a list at {path}, found no such file: check the path")
     try:
         content = path.read_bytes()
         if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -117,7 +114,11 @@ def read_lines(path: Path) -> list[str]:
             text = content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le")
         else:
             text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(
+            f"expected a list at {path}, found none ({error.strerror}): check the path"
+        ) from None
+    except UnicodeDecodeError as error:
         raise InputError(
             f"expected a text file with one name a line at {path}, found {error}: save it as UTF-8 text"
         ) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from stremn.acquire.catalogue import Entry, Rule
 from stremn.acquire.checks import CHECKED, damage
 from stremn.errors import InputError
+from stremn.listing import counts, entries, files_in, folders_in, read_lines, read_list
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,23 @@ def one_level_down(entry: Entry, folder: Path) -> Path | None:
     """A folder inside, one level down, that has the layout when this one has not (a top folder too much)."""
     if not folder.is_dir():
         return None
-    inner = sorted(p for p in folder.iterdir() if p.is_dir())[:50]
+    inner = (folder / name for name in folders_in(folder)[:50])
     return next((p for p in inner if usable(entry, p)), None)
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a folder, by its relative name, sorted; links to folders inside are followed once."""
+    """Every file below a folder that counts, by its relative name, sorted; links to folders are followed once."""
     top = os.path.realpath(folder)
     seen = {top}
     for here, folders, names in os.walk(top, followlinks=True):
         folders.sort()
         for name in list(folders):
             real = os.path.realpath(os.path.join(here, name))
-            if name.startswith(".") or real in seen:
+            if not counts(name) or real in seen:
                 folders.remove(name)
             elif os.path.islink(os.path.join(here, name)):
                 seen.add(real)
-        for name in sorted(names):
+        for name in sorted(filter(counts, names)):
             path = Path(here, name)
             yield path.relative_to(top).as_posix(), path
 
@@ -111,9 +112,9 @@ def _rule(rule: Rule, folder: Path) -> Iterator[Problem]:
     if rule.lines is not None:
         yield from _count(name, "lines", rule.lines, len(_lines(place)))
     if rule.folders is not None:
-        yield from _count(name, "folders", rule.folders, sum(p.is_dir() for p in place.iterdir()))
+        yield from _count(name, "folders", rule.folders, len(folders_in(place)))
     if rule.files is not None:
-        found = sum(p.is_file() and p.name.endswith(rule.suffix) for p in place.iterdir())
+        found = sum(p.name.lower().endswith(rule.suffix.lower()) for p in files_in(place))
         yield from _count(name, f"files {rule.suffix}".strip(), rule.files, found)
     if rule.listed is not None:
         yield from _not_empty(place, name, _sequences(folder / rule.listed), f"listed in {rule.listed}")
@@ -140,7 +141,7 @@ def _not_empty(place: Path, name: str, wanted: Iterable[str], why: str) -> Itera
         folder = place / sequence
         if not folder.is_dir():
             yield Problem(f"{name}/{sequence}", f"missing, {why}")
-        elif not any(folder.iterdir()):
+        elif not entries(folder):
             yield Problem(f"{name}/{sequence}", f"an empty folder, {why}")
 
 
@@ -148,35 +149,36 @@ def _partners(place: Path, name: str, other: Path, other_name: str) -> Iterator[
     """Each file of ``other``, or of its folders, has one of the same stem here; told per folder."""
     if not other.is_dir():
         return
-    groups = [p for p in sorted(other.iterdir()) if p.is_dir()] or [other]
+    groups = [other / name for name in folders_in(other)] or [other]
     for group in groups:
         below = "" if group == other else group.name
         here = place / below
-        have = {p.stem for p in here.iterdir()} if here.is_dir() else set()
-        lost = sorted(p.stem for p in group.iterdir() if p.is_file() and p.stem not in have)
+        have = {p.stem for p in entries(here)}
+        wanted = files_in(group)
+        lost = [p.stem for p in wanted if p.stem not in have]
         if lost:
             some = ", ".join(lost[:3]) + (", …" if len(lost) > 3 else "")
             path = "/".join(part for part in (name, below) if part)
-            total = len(list(group.iterdir()))
-            text = f"{len(lost)} of {total} missing that {other_name} has: {some}"
+            text = f"{len(lost)} of {len(wanted)} missing that {other_name} has: {some}"
             yield Problem(path, text)
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
+    """Lines of a list; none where it is missing or no text (told elsewhere)."""
+    try:
+        return read_lines(path)
+    except InputError:
         return []
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _sequences(path: Path) -> list[str]:
-    """Names of sequences in a list: one per line, or paths of frames (``/JPEGImages/480p/bear/00000.jpg …``)."""
-    names = [Path(line.split()[0]).parent.name if "/" in line else line for line in _lines(path)]
-    return list(dict.fromkeys(names))
+    """Names of sequences in a list; none where it is missing or has none (told elsewhere)."""
+    return read_list(path) if _lines(path) else []
 
 
 def _videos(path: Path) -> list[str]:
     """Names of the videos of a ``meta.json``; none where it is missing or unreadable (told elsewhere)."""
     try:
-        return sorted(json.loads(path.read_text(encoding="utf-8"))["videos"])
+        return sorted(json.loads(path.read_bytes())["videos"])
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -43,8 +43,8 @@ def vos(
         str | None,
         typer.Option(
             metavar="FILE_OR_NAMES",
-            help="Sequences to score: an ImageSets file, a meta.json, or names with commas between; without "
-            "it every folder of the annotations.",
+            help="Sequences to score: a file with one name a line (ImageSets), a meta.json, or names with commas "
+            "between; without it every folder of the annotations.",
         ),
     ] = None,
     json: Annotated[
@@ -207,7 +207,7 @@ def _cores() -> int:
 
 
 def _notes(predictions: Path, annotations: Path, names: Sequence[str], *, chosen: bool) -> list[str]:
-    from stremn.evaluation.folders import folders_in
+    from stremn.listing import folders_in
 
     notes = []
     if predictions.exists() and predictions.resolve() == annotations.resolve():

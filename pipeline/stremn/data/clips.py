@@ -72,7 +72,11 @@ def read_stored_ids(path: Path | str) -> Pixels:
     Raises:
         InputError: no such file, a damaged one, neither palette nor grey, or an id above 255.
     """
-    mode, pixels = decoded(path, lambda file: (file.mode, np.asarray(file)))
+    mode, pixels, black = decoded(path, _kept)
+    if not black:
+        warn(
+            f"masks in {Path(path).parent}: index 0 of a palette is not black; the index is read, not the colour"
+        )
     if mode == "LA":
         pixels = pixels[..., 0]
     elif mode.startswith("I") and pixels.min(initial=0) >= 0:
@@ -80,9 +84,17 @@ def read_stored_ids(path: Path | str) -> Pixels:
             raise InputError(f"expected ids of 0 to {VOID}, found {pixels.max()} in {path}: number them anew")
     elif mode not in ("P", "L", "1"):
         raise InputError(
-            f"expected ids as a palette or grey PNG, found mode {mode} in {path}: save the ids, not their colours"
+            f"expected a mask of object ids (palette or grey PNG), found mode {mode} in {path}: save the ids, not "
+            "their colours"
         )
     return pixels.astype(np.uint8)
+
+
+def _kept(file: Image.Image) -> tuple[str, NDArray[np.generic], bool]:
+    """Mode and values of a mask, and that index 0 of its palette, if it has one, is black."""
+    pixels = np.asarray(file)
+    black = file.mode != "P" or file.palette is None or not any(file.palette.palette[:3])
+    return file.mode, pixels, black
 
 
 def without_void(ids: Pixels) -> Pixels:

@@ -11,6 +11,7 @@ A palette that has no black at all is read by index, with such a line. What fits
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,7 @@ class Stored:
     lossy: bool = False
 
 
+@lru_cache(maxsize=1)
 def palette() -> Pixels:
     """The colour map (256, 3) of PASCAL VOC and DAVIS: an id's bits dealt to red, green, blue in turn."""
     ids = np.arange(256)
@@ -80,6 +82,7 @@ def palette() -> Pixels:
     for bit in range(8):
         for channel in range(3):
             colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    colours.flags.writeable = False
     return colours
 
 
@@ -135,15 +138,21 @@ def understood(mask: Stored) -> Reading:
 
 
 def _by_palette(ids: Pixels, colours: Pixels) -> Reading:
-    used = np.flatnonzero(np.bincount(ids.ravel(), minlength=1))
+    top = int(ids.max())
+    if np.array_equal(colours[: top + 1], palette()[: top + 1]):
+        return Reading(ids)
+    used = np.flatnonzero(Image.fromarray(ids).histogram())
     if used[-1] >= len(colours) or np.array_equal(colours[used], palette()[used]):
         return Reading(ids)
     shown = colours[used].astype(int)
     grey = bool((shown == shown[:, :1]).all())
     if grey and used.tolist() == [0, VOID] and shown[1, 0] == VOID:
         return _of_grey(ids, lossy=False)
-    if not grey and (by_colour := _davis_ids(colours[ids])) is not None:
-        return Reading(by_colour, "DAVIS's colours in another order than DAVIS's: the colour is the id")
+    numbers = None if grey else _davis_ids(colours[used])
+    if numbers is not None:
+        by_colour = np.zeros(256, np.uint8)
+        by_colour[used] = numbers
+        return Reading(by_colour[ids], "DAVIS's colours in another order than DAVIS's: the colour is the id")
     if colours[0].max() <= BLACK and not _shades_of_one(ids, colours, shown):
         return Reading(ids)
     if not (shown.max(axis=1) <= DARK).any():
@@ -231,7 +240,7 @@ def _two_tone(values: Pixels, levels: list[int]) -> Reading:
 
 
 def _davis_ids(colours: Pixels) -> Pixels | None:
-    """Ids (H, W) of colours (H, W, 3) that all are DAVIS's, black among them; else None."""
+    """Ids (…) of colours (…, 3) that all are DAVIS's, black among them; else None."""
     known = _packed(palette())
     order = np.argsort(known)
     packed = _packed(np.where(colours == 191, 192, colours))  # DAVIS's own files have 191 where VOC has 192

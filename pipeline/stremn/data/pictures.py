@@ -177,7 +177,7 @@ def one_size(files: Sequence[Path]) -> tuple[int, int]:
         found.setdefault(picture_size(path), []).append(path.name)
     if len(found) > 1:
         groups = sorted(found.items(), key=lambda group: -len(group[1]))
-        texts = [f"{size_text(size)} ({some(names)})" for size, names in groups[:3]]
+        texts = [f"{size_text(size)} ({some(names, 3)})" for size, names in groups[:3]]
         raise InputError(
             f"expected pictures of one size in {files[0].parent}, found {' and '.join(texts)}: resize them or move "
             "them away"

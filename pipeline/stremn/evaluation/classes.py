@@ -13,6 +13,7 @@ from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.errors import InputError
 from stremn.evaluation.statistics import average
 from stremn.evaluation.vos import VOSScores
+from stremn.listing import read_lines
 
 Videos = Mapping[str, Objects]
 COLUMNS = ("G", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
@@ -107,13 +108,7 @@ def read_seen(path: Path) -> frozenset[str]:
         objects = [one for video in read_meta(path, complete=False).values() for one in video.values()]
         found = frozenset(one.category for one in objects if one.category)
     else:
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"expected the categories of the training set, one a line, in {path}, found {error}: give that list"
-            ) from None
-        found = frozenset(line.strip() for line in lines if line.strip())
+        found = frozenset(read_lines(path))
     if not found:
         raise InputError(
             f"expected the categories of the training set in {path}, found none: give a list with one a line, or "

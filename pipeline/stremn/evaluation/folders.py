@@ -10,6 +10,7 @@ from stremn.data.clips import read_stored_ids
 from stremn.errors import InputError
 from stremn.evaluation.protocols import Protocol
 from stremn.evaluation.sequences import ObjectScores, SequenceScorer
+from stremn.listing import by_stem, entries, files_in, folders_in, nearest, some
 
 
 def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> list[str]:
@@ -24,22 +25,22 @@ def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> lis
     present = folders_in(annotations)
     if not present:
         raise InputError(f"{annotations}: expected a folder for each sequence, found none")
-    missing = sorted(set(names or ()) - set(present))
+    missing = [name for name in names or () if name not in present]
     if missing:
-        raise InputError(f"{annotations}: no sequence {some(missing)} (there are {some(present)})")
+        raise InputError(
+            f"{annotations}: no sequence {some(missing)} (there are {some(present)}){nearest(missing[0], present)}"
+        )
     return present if names is None else list(dict.fromkeys(names))
 
 
-def folders_in(root: Path) -> list[str]:
-    """Names of the folders in a folder, hidden ones apart; none where it does not exist."""
-    if not root.is_dir():
-        return []
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+def mask_files(folder: Path) -> dict[str, Path]:
+    """PNG files of a sequence by frame, in natural order; none where there is no folder."""
+    return by_stem(files_in(folder, (".png",)))
 
 
 def frame_paths(annotations: Path, name: str) -> list[Path]:
     """The annotated frames of a sequence, in order; InputError where there are none."""
-    paths = sorted(path for path in (annotations / name).glob("*.png") if not path.name.startswith("."))
+    paths = list(mask_files(annotations / name).values())
     if not paths:
         raise InputError(f"{annotations / name}: expected annotated frames (*.png), found none")
     return paths
@@ -54,7 +55,7 @@ def check_complete(predictions: Path, annotations: Path, names: Sequence[str], r
     if not inside:
         raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
     paths = {name: frame_paths(annotations, name) for name in names}
-    scored = {name: [p[t].name for t in rule.scored_frames(len(p))] for name, p in paths.items()}
+    scored = {name: [p[t].stem for t in rule.scored_frames(len(p))] for name, p in paths.items()}
     missing = [name for name in names if scored[name] and name not in inside]
     if missing:
         deeper = [one for one in inside if (predictions / one / missing[0]).is_dir()]
@@ -72,11 +73,12 @@ def check_complete(predictions: Path, annotations: Path, names: Sequence[str], r
 
 
 def _check_frames(folder: Path, wanted: list[str]) -> None:
-    """InputError when one of these masks is missing in a sequence's folder; what is there is named."""
-    present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    """InputError when the mask of one of these frames is missing in a sequence's folder; what is there is named."""
+    present = [path.name for path in entries(folder)]
     if not present:
         raise InputError(f"sequence {folder.name}: expected predictions in {folder}, found it empty")
-    absent = [name for name in wanted if name not in present]
+    masks = mask_files(folder)
+    absent = [stem for stem in wanted if stem not in masks]
     if not absent:
         return
     found = "no file"
@@ -88,7 +90,7 @@ def _check_frames(folder: Path, wanted: list[str]) -> None:
     elif len(absent) == len(wanted):
         found = f"{some(present, 3)}: name the masks as the annotations are named"
     raise InputError(
-        f"expected a mask at {folder / absent[0]}, found {found} "
+        f"expected a mask at {folder / absent[0]}.png, found {found} "
         f"({len(absent)} of {len(wanted)} scored frames of {folder.name} are missing)"
     )
 
@@ -117,13 +119,14 @@ def score_sequence_folder(
 def _pairs(folder: Path, paths: list[Path], rule: Protocol) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
     """Prediction, None where there is none and none is needed, and truth of every annotated frame."""
     scored = set(rule.scored_frames(len(paths)).tolist())
+    masks = mask_files(folder)
     shape: tuple[int, ...] | None = None
     for t, path in enumerate(paths):
         truth = read_stored_ids(path)
         shape = shape or truth.shape
         _check_size(path, truth, shape)
-        ours = folder / path.name
-        predicted = read_stored_ids(ours) if t in scored or ours.is_file() else None
+        ours = masks.get(path.stem, folder / path.name)
+        predicted = read_stored_ids(ours) if t in scored or path.stem in masks else None
         if predicted is not None:
             _check_size(ours, predicted, shape)
         yield predicted, truth
@@ -135,9 +138,3 @@ def _check_size(path: Path, ids: np.ndarray, shape: tuple[int, ...]) -> None:
             f"{path}: expected {shape[1]}×{shape[0]} pixels as in the annotations, "
             f"found {ids.shape[1]}×{ids.shape[0]}"
         )
-
-
-def some(names: Sequence[str], at_most: int = 8) -> str:
-    """Names, the first few of many."""
-    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return ", ".join(names[:at_most]) + more

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stremn.evaluation.classes import SeenUnseen
-from stremn.evaluation.folders import some
 from stremn.evaluation.statistics import COLUMNS
 from stremn.evaluation.vos import VOSScores
 from stremn.files import replacing
+from stremn.listing import some
 
 Rows = Iterable[Sequence[object]]
 MakeRows = Callable[[VOSScores, SeenUnseen | None], Rows]

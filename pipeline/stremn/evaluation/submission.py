@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from stremn.data.clips import read_stored_ids
 from stremn.data.official.youtube_meta import Objects, read_meta
+from stremn.data.pictures import decoded
 from stremn.errors import InputError
-from stremn.evaluation.folders import folders_in
+from stremn.evaluation.folders import mask_files
 from stremn.evaluation.names import read_names
 from stremn.files import replacing
+from stremn.listing import files_in, folders_in
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _from_meta(root: Path, name: str, objects: Objects) -> Expected:
 
 
 def _from_davis(root: Path, name: str) -> Expected:
-    pictures = sorted((root / "JPEGImages" / "480p" / name).glob("*.jpg"))
+    pictures = files_in(root / "JPEGImages" / "480p" / name, (".jpg", ".jpeg"))
     if not pictures:
         return Expected()
     mask = root / "Annotations" / "480p" / name / f"{pictures[0].stem}.png"
@@ -94,11 +94,8 @@ def _from_davis(root: Path, name: str) -> Expected:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: expected a picture, found {' '.join(str(error).split())}") from None
+    """(width, height), as stored."""
+    return decoded(path, lambda file: file.size)
 
 
 def checked_files(
@@ -114,7 +111,7 @@ def checked_files(
         size = wanted.size or _size(paths[0])
         for path in paths:
             _check_file(path, size, wanted)
-            yield f"{benchmark.top}{name}/{path.name}", path
+            yield f"{benchmark.top}{name}/{path.stem}.png", path
 
 
 def pack(files: Iterator[tuple[str, Path]], out: Path, progress: Callable[[], object] = lambda: None) -> int:
@@ -162,24 +159,23 @@ def _sequences(
 
 
 def _frames(folder: Path, wanted: Expected) -> list[Path]:
+    masks = mask_files(folder)
     if wanted.frames is None:
-        paths = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
-        if not paths:
+        if not masks:
             raise InputError(f"{folder}: expected frames (*.png), found none")
-        return paths
-    missing = [frame for frame in wanted.frames if not (folder / f"{frame}.png").is_file()]
+        return list(masks.values())
+    missing = [frame for frame in wanted.frames if frame not in masks]
     if missing:
         raise InputError(
             f"expected a mask at {folder / missing[0]}.png, found no file ({len(missing)} of "
             f"{len(wanted.frames)} frames of {folder.name} are missing)"
         )
-    return [folder / f"{frame}.png" for frame in wanted.frames]
+    return [masks[frame] for frame in wanted.frames]
 
 
 def _check_file(path: Path, size: tuple[int, int], wanted: Expected) -> None:
     ids = read_stored_ids(path)
-    with Image.open(path) as image:
-        found, mode = image.format, image.mode
+    found, mode = decoded(path, lambda file: (file.format, file.mode))
     if (found, mode) != ("PNG", "P"):
         raise InputError(f"{path}: expected a palette PNG (mode P), found {found} of mode {mode}")
     if ids.shape != size[::-1]:

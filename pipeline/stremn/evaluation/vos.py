@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from stremn.errors import InputError
-from stremn.evaluation.folders import check_complete, score_sequence_folder, sequence_names, some
+from stremn.evaluation.folders import check_complete, score_sequence_folder, sequence_names
 from stremn.evaluation.processes import parallel_map
 from stremn.evaluation.protocols import get_protocol
 from stremn.evaluation.sequences import NothingToScoreError, ObjectScores, score_sequence
 from stremn.evaluation.statistics import average
+from stremn.listing import some
 
 Scored = Mapping[int, ObjectScores] | str  # of a sequence: object id to scores, or why there are none
 Progress = Callable[[int, int, str], None]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stremn.errors import InputError
 from stremn.files import replacing
+from stremn.listing import is_litter
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def _check_output(out: Path | str, ours: Collection[str], overwrite: bool) -> No
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"expected a folder for the results at {out}, found a file; choose another --out")
-    found = sorted(p.name for p in out.iterdir()) if out.exists() else []
+    found = sorted(p.name for p in out.iterdir() if not is_litter(p.name)) if out.exists() else []
     foreign = [name for name in found if name not in ours]
     if found and not overwrite:
         raise InputError(
