@@ -8,6 +8,7 @@ import torch
 
 from stremn.data.clips import Clip, write_clip
 from stremn.data.datasets import DATASETS, open_clips
+from stremn.inference.plugin import load_plugin
 from stremn.memory import POLICIES, MemoryState, Template, make_policy, write
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -27,9 +28,11 @@ def template(frame: int) -> Template:
     return Template(key, key, key, key[:, 0], frame, one, one if frame == 0 else ~one)
 
 
-def test_the_rule() -> None:
-    exec(compile(example("Add a memory rule"), str(PAGE), "exec"), {})
+def test_the_rule(tmp_path: Path) -> None:
+    file = tmp_path / "my_rule.py"
+    file.write_text(example("Add a memory rule"))
     try:
+        assert load_plugin(file) == ["spread"]
         policy, state = make_policy("spread", slots=3), MemoryState.empty()
         held = []
         for frame in range(5):

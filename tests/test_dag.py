@@ -14,7 +14,7 @@ import yaml
 from stremn.run import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ("dvc.yaml", "params.yaml", "notebooks", "pipeline", ".dvcignore")
+KEPT = ("dvc.yaml", "params.yaml", "notebooks", "pipeline", "plugins", ".dvcignore")
 TRAINING = {"pretrain", "finetune", "train_prediction"}
 
 
@@ -34,7 +34,9 @@ class Copy:
         graph = folder / "dvc.yaml"
         text = graph.read_text(encoding="utf-8")
         graph.write_text(
-            text.replace("profile: demo", "profile: tiny").replace("data/runs/demo/", "data/runs/tiny/")
+            text.replace("profile: demo", "profile: tiny")
+            .replace("data/runs/demo/", "data/runs/tiny/")
+            .replace("${demo.", "${tiny.")
         )
         self("dvc", "init", "--no-scm", "--quiet")
         self("dvc", "config", "core.analytics", "false")
@@ -133,6 +135,8 @@ def touched(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     made = Copy(tmp_path_factory.mktemp("touched"))
     path = made.folder / "dvc.yaml"
     graph = yaml.safe_load(path.read_text(encoding="utf-8").replace("${profile}", "tiny"))
+    watched = graph["stages"]["evaluate_vos"]["deps"]
+    assert "${tiny.evaluate_vos.plugin}" in watched  # the only other one
     for name, stage in graph["stages"].items():
         stage["cmd"] = touching(graph, name)
     path.write_text(yaml.safe_dump(graph, sort_keys=False), encoding="utf-8")
@@ -152,6 +156,22 @@ def stages_after_an_edit(copy: Copy, room: str) -> set[str]:
     changed = copy.changed()
     file.write_text(before, encoding="utf-8")
     return changed
+
+
+def test_a_rule_of_ones_own_changes_the_evaluation_alone(touched: Copy) -> None:
+    own, settings = touched.folder / "plugins" / "my_rule.py", touched.folder / "params.yaml"
+    own.write_text("# a rule")
+    assert touched.changed() == {"evaluate_vos"}
+    own.rename(touched.folder / "my_rule.py")
+    before = settings.read_text(encoding="utf-8")
+    settings.write_text(before.replace("plugin: plugins", "plugin: my_rule.py"), encoding="utf-8")
+    assert touched.changed() == {"evaluate_vos"}
+    touched("dvc", "repro", "--quiet", "evaluate_vos")
+    assert "evaluate_vos" not in touched.changed()
+    (touched.folder / "my_rule.py").write_text("# another")
+    assert touched.changed() == {"evaluate_vos"}
+    settings.write_text(before, encoding="utf-8")
+    touched("dvc", "repro", "--quiet")
 
 
 @pytest.mark.parametrize("room", ["acquire", "segmenting", "figures", "report", "commands", "explore"])

@@ -163,9 +163,21 @@ def test_profiles_have_the_same_stages(profile: str) -> None:
     demo, other = _graph("demo"), _graph(profile)
     stages = {n: {k: v for k, v in s.items() if k != "wdir"} for n, s in other["stages"].items()}
     assert {s["wdir"] for s in other["stages"].values()} == {"../.."}
+    stages["evaluate_vos"]["deps"] = [
+        dep.replace(f"${{{profile}.", "${demo.") for dep in stages["evaluate_vos"]["deps"]
+    ]
     assert stages == demo["stages"]
     assert list(stages) == list(STAGES)
-    assert (demo["vars"], other["vars"]) == ([{"profile": "demo"}], [{"profile": profile}])
+    assert demo["vars"] == [{"profile": "demo"}]
+    assert other["vars"] == [{"profile": profile}, f"../../params.yaml:{profile}"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_evaluation_alone_depends_on_the_plugin(profile: str) -> None:
+    using = [
+        n for n, s in _graph(profile)["stages"].items() if f"${{{profile}.evaluate_vos.plugin}}" in s["deps"]
+    ]
+    assert using == ["evaluate_vos"]
 
 
 def _blocks() -> list[tuple[str, str]]:

@@ -23,11 +23,20 @@ read mass              –               share of the attention that a slot rece
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Stream", "open_stream", "resume_segmenting", "resume_stream", "segment_video"]
+__all__ = [
+    "InputError",
+    "Stream",
+    "memory_rule",
+    "open_stream",
+    "resume_segmenting",
+    "resume_stream",
+    "segment_video",
+]
 
 _HOMES = {
     "InputError": "stremn.errors",
     "Stream": "stremn.inference.stream",
+    "memory_rule": "stremn.inference.plugin",
     "open_stream": "stremn.inference.open",
     "resume_segmenting": "stremn.segmenting.segment_video",
     "resume_stream": "stremn.inference.stream",

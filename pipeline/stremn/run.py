@@ -4,13 +4,15 @@ The notebook is executed in this process's interpreter by papermill into a scrat
 to their place only when every cell has run. A failed notebook is kept beside the outputs.
 """
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import papermill
 from ipykernel.kernelspec import write_kernel_spec
@@ -18,7 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from stremn import paths, tracking
 from stremn.errors import InputError
-from stremn.stages.base import OUT, read_parameters
+from stremn.stages.base import CHANGES, OUT, checked_parameters
 
 STAGES = (
     "data",
@@ -54,8 +56,20 @@ def check_notebook(notebook: Path) -> None:
         )
 
 
-def run_stage(stage: str, profile: str, root: Path | None = None) -> Path:
+def run_stage(
+    stage: str,
+    profile: str,
+    root: Path | None = None,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    beside: str = "",
+) -> Path:
     """Run one stage and return its output folder.
+
+    Args:
+        root: of the repository; None: the one around the working folder.
+        changes: settings that replace those of ``params.yaml``.
+        beside: of the results of changed settings: they lie beside those of the profile, with this in the name.
 
     Raises:
         InputError: unknown stage, profile or key; bad input found by the notebook.
@@ -64,15 +78,17 @@ def run_stage(stage: str, profile: str, root: Path | None = None) -> Path:
     root = (root or paths.find_root()).resolve()
     notebook = notebook_of(root, stage)
     check_notebook(notebook)
-    checked = read_parameters(root, profile, stage).model_dump(mode="json")
+    checked = checked_parameters(root, profile, stage, changes or {}).model_dump(mode="json")
     out = paths.output(root, profile, stage)
+    out = out.with_name(f"{out.name}-{beside}") if beside else out
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     failed = paths.runs(root, profile) / f"{stage}.failed.ipynb"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
         with tracking.run(root, profile, stage, checked):
-            _execute(notebook, scratch, profile, root, failed)
+            with tracking.environment({CHANGES: json.dumps(dict(changes or {}))}):
+                _execute(notebook, scratch, profile, root, failed)
             shutil.rmtree(out, ignore_errors=True)
             scratch.rename(out)  # before the log, so that what was made is kept when the log fails
             failed.unlink(missing_ok=True)

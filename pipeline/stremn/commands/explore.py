@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stremn.commands.options import Checkpoint, Device, Slots
+from stremn.commands.options import Checkpoint, Device, Plugin, Slots
 from stremn.errors import InputError
 
 Video = Annotated[
@@ -44,6 +44,7 @@ def explore(
     trace: TraceName = None,
     checkpoint: Checkpoint = None,
     policy: Policy = None,
+    plugin: Plugin = None,
     slots: Slots = 6,
     size: Size = None,
     device: Device = "cpu",
@@ -62,7 +63,8 @@ def explore(
 
     `stremn explore dog.mp4 --trace results/dog`
     """
-    paths = {"video": video, "mask": mask, "truth": truth, "checkpoint": checkpoint, "predictor": predictor}
+    paths = {"video": video, "mask": mask, "truth": truth}
+    paths |= {"checkpoint": checkpoint, "predictor": predictor, "plugin": plugin}
     _check_files(paths)
     arguments: dict[str, Any] = {name: path and str(path.resolve()) for name, path in paths.items()}
     arguments["trace"] = _find_trace(trace)
@@ -73,7 +75,7 @@ def explore(
     from stremn.inference.settings import StreamSettings
 
     settings = StreamSettings(policy=policy, slots=slots, size=size, device=choose(device))
-    policy_of(settings)  # an unknown rule is told before the page opens
+    policy_of(settings.model_copy(update={"plugin": plugin}))  # a wrong rule is told before the page opens
     serve({**arguments, **settings.model_dump(exclude_defaults=True)}, port=port, browser=not no_browser)
 
 

@@ -11,5 +11,9 @@ Checkpoint = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in DIR.")]
+Plugin = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Python file with memory rules of your own, see CONTRIBUTING.md."),
+]
 Profile = Annotated[str, typer.Option(help="Block of params.yaml with the settings.")]
 Slots = Annotated[int, typer.Option(min=1, help="Number of templates that the memory holds.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stremn.commands.options import Overwrite, Slots
+from stremn.commands.options import Overwrite, Plugin, Slots
 from stremn.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ Policy = Annotated[
     typer.Option(
         help="Which template the memory overwrites: learned, oldest, newest, random_drop, random_select, "
         "first_and_previous, most_similar, similar_pair, rmem, readmem, first, previous, every_n; of single "
-        "features: lfu, lfu_softmax, learned_features, similar_features. Without it the network's own: learned, or "
-        "every_n (STM, STCN)."
+        "features: lfu, lfu_softmax, learned_features, similar_features. Without it that of --plugin, else the "
+        "network's own: learned, or every_n (STM, STCN)."
     ),
 ]
 Every = Annotated[int, typer.Option(min=1, help="Period in frames of every_n and of rules on features.")]
@@ -130,6 +130,7 @@ def segment(
     system: System = "stremn",
     checkpoint: Checkpoint = None,
     policy: Policy = None,
+    plugin: Plugin = None,
     slots: Slots = 6,
     every: Every = 5,
     size: Size = None,

@@ -1,10 +1,12 @@
 """``stremn run`` and ``stremn report``: stages of the pipeline."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stremn.commands.options import Profile
+from stremn.commands.options import Plugin, Profile
+from stremn.errors import InputError
 
 Stage = Annotated[
     str,
@@ -16,18 +18,30 @@ Stage = Annotated[
 ]
 
 
-def run(stage: Stage, profile: Profile = "demo") -> None:
+def run(stage: Stage, profile: Profile = "demo", plugin: Plugin = None) -> None:
     """Run one stage of the pipeline: its notebook, with the settings of a profile.
 
     `dvc repro` calls this for every stage that is out of date; that is how the pipeline is usually run.
 
-    Example:
+    With `--plugin` the stage evaluate_vos runs your own memory rules beside all others, on the networks that the
+    profile has trained; the results lie beside the profile's, in `evaluate_vos-NAME`.
+
+    Examples:
 
     `stremn run data --profile demo`
+
+    `stremn run evaluate_vos --plugin my_rule.py`
     """
+    given = {"plugin": plugin}
+    changes = {name: str(path.resolve()) for name, path in given.items() if path is not None}
+    if changes and stage != "evaluate_vos":
+        raise InputError(
+            f"expected --{next(iter(changes))} with the stage evaluate_vos, found {stage}: leave it out"
+        )
     from stremn.run import run_stage
 
-    print(run_stage(stage, profile))
+    beside = "-".join(Path(path).stem for path in changes.values())
+    print(run_stage(stage, profile, changes=changes, beside=beside))
 
 
 def report(profile: Profile = "demo") -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stremn.errors import InputError
+from stremn.inference.plugin import rule_of
 from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
 from stremn.memory import Policy
@@ -24,11 +25,12 @@ def policy_of(settings: StreamSettings) -> Policy:
     """The memory rule that settings name.
 
     Raises:
-        InputError: an unknown system or rule, or one that the system cannot use.
+        InputError: an unknown system or rule, one that the system cannot use, or a plugin that is wrong.
     """
     if settings.system not in SYSTEMS:
         raise InputError(f"expected a system of {', '.join(SYSTEMS)}, found {settings.system!r}: choose one")
-    return policy_for(SYSTEMS[settings.system], settings.policy, **settings.model_dump(include=OF_POLICY))
+    rule = settings.policy if settings.plugin is None else rule_of(settings.plugin, settings.policy)
+    return policy_for(SYSTEMS[settings.system], rule, **settings.model_dump(include=OF_POLICY))
 
 
 def weights_of(settings: StreamSettings) -> Path:

@@ -22,7 +22,9 @@ class StreamSettings(Settings):
     """Weights: ours, or the officially released file of ``stm`` or ``stcn``; None: the small checkpoint that
     comes with the package."""
     policy: str | None = None
-    """Memory rule, an entry of ``memory.POLICIES``; None: the system's own."""
+    """Memory rule, an entry of ``memory.POLICIES``; None: the plugin's, else the system's own."""
+    plugin: Path | None = None
+    """Python file with rules of one's own, see ``inference.plugin``."""
     slots: int = 6
     """K, where the rule has a fixed number."""
     every: int = 5

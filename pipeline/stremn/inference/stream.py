@@ -20,6 +20,7 @@ from stremn.device import choose
 from stremn.errors import InputError, short_reason
 from stremn.files import replacing
 from stremn.inference.multiscale import Passes
+from stremn.inference.plugin import load_noted, note_of
 from stremn.inference.precision import choose_precision, with_precision
 from stremn.inference.settings import StreamSettings
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
@@ -55,6 +56,7 @@ class Stream:
         self.precision = choose_precision(settings.precision, self.device)
         self._net = with_precision(self.network, self.precision, self.device)
         self.policy, self.meta = policy, meta
+        self._plugin = None if settings.plugin is None else note_of(settings.plugin)
         self.trace = Trace() if settings.trace else None
         self.object_ids: list[int] = []
         self.removed: set[int] = set()
@@ -197,6 +199,7 @@ class Stream:
             "memory_sizes": [state.size for state in states],
             "scales": self.settings.scales,
             "flip": self.settings.flip,
+            "plugin": self._plugin,
         }
         try:
             with replacing(Path(path)) as scratch:
@@ -213,7 +216,7 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     """Continue a stream that ``Stream.save`` wrote; the next steps give the same probabilities bit for bit.
 
     Raises:
-        InputError: no such file, or not a saved stream.
+        InputError: no such file, not a saved stream, or its plugin has changed.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -239,7 +242,10 @@ def _continued(about: dict[str, Any], tensors: dict[str, Tensor], path: str | Pa
     network = described_network(meta)
     load_weights(network, _under(tensors, NETWORK), str(path))
     names = ("size", "precision", "scales", "flip")  # older files have fewer
-    settings = StreamSettings(**{name: about[name] for name in names if name in about}, device=device)
+    plugin = load_noted(about["plugin"]) if about.get("plugin") else None
+    settings = StreamSettings(
+        **{name: about[name] for name in names if name in about}, device=device, plugin=plugin
+    )
     stream = Stream(network, Policy(**about["policy"]), meta, settings)
     steps = json.loads(tensors[TRACE].numpy().tobytes()) if TRACE in tensors else about.get("trace")
     stream.trace = None if steps is None else Trace.from_dict(steps, str(path))

@@ -26,6 +26,7 @@ from stremn.tracking import Logger
 
 P = TypeVar("P", bound=Settings)
 OUT = "STREMN_STAGE_OUT"  # set by the runner for the notebook's process
+CHANGES = "STREMN_STAGE_CHANGES"  # set with it: JSON of the settings that replace those of params.yaml
 DOTS = 110  # per inch, of figures
 
 
@@ -123,10 +124,26 @@ def read_block(root: Path, profile: str, stage: str) -> dict[str, Any]:
     return dict(content[profile][stage])
 
 
-def read_parameters(root: Path, profile: str, stage: str) -> Settings:
-    """One stage's block of ``params.yaml``, checked: an instance of ``Parameters`` in ``stages/<stage>.py``."""
+def read_parameters(
+    root: Path, profile: str, stage: str, changes: Mapping[str, Any] | None = None
+) -> Settings:
+    """One stage's block of ``params.yaml``, checked: an instance of ``Parameters`` in ``stages/<stage>.py``.
+
+    Args:
+        changes: settings that replace the block's.
+    """
     parameters: type[Settings] = import_module(f"stremn.stages.{stage}").Parameters
-    return parameters.parse(read_block(root, profile, stage), f"{paths.MARKER}: {profile}.{stage}")
+    block = {**read_block(root, profile, stage), **(changes or {})}
+    return parameters.parse(block, f"{paths.MARKER}: {profile}.{stage}")
+
+
+def checked_parameters(root: Path, profile: str, stage: str, changes: Mapping[str, Any]) -> Settings:
+    """As ``read_parameters``, and the files that they name are looked at by the stage's ``check``, if it has one."""
+    parameters = read_parameters(root, profile, stage, changes)
+    check = getattr(import_module(f"stremn.stages.{stage}"), "check", None)
+    if check is not None:
+        check(parameters, root)
+    return parameters
 
 
 def open_stage(name: str, profile: str) -> Stage[Any]:
@@ -136,10 +153,11 @@ def open_stage(name: str, profile: str) -> Stage[Any]:
     """
     let_notebooks_draw()
     root = paths.find_root()
-    parameters = read_parameters(root, profile, name)
+    by_runner = os.environ.get(OUT)
+    changes = json.loads(os.environ.get(CHANGES, "{}")) if by_runner else {}
+    parameters = read_parameters(root, profile, name, changes)
     if "device" in type(parameters).model_fields:
         parameters = parameters.model_copy(update={"device": choose(parameters.model_dump()["device"])})
-    by_runner = os.environ.get(OUT)
     out = Path(by_runner) if by_runner else paths.runs(root, "interactive") / profile / name
     out.mkdir(parents=True, exist_ok=True)
     return Stage(name, profile, parameters, out, root)

@@ -1,6 +1,7 @@
 """Stage 4: segment unseen clips with every rule, and score what was saved (STReMN Tables 1 and 2)."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from stremn.figures.vos_figures import (
     time_figure,
 )
 from stremn.inference.folder import write_masks
+from stremn.inference.plugin import load_plugin, note_of
 from stremn.memory import POLICIES
 from stremn.memory.policies import policy_entry
 from stremn.report.papers import TABLES
@@ -46,6 +48,9 @@ class Parameters(Settings):
     """Entries of ``memory.POLICIES``, run on that network."""
     learned_slots: list[int] = [3, 4, 5, 6, 7]
     """Numbers of slots of the learned rule (STReMN Table 2)."""
+    plugin: str | None = None
+    """Python file with rules of one's own, or a folder of such, below the repository's root or absolute. They run
+    beside ``rules``; see ``inference.plugin``."""
     runs: dict[str, Run] = {}
     """Everything else, by a name of its own; tables of the papers find runs by their fields."""
     seeds: list[str] = []
@@ -63,6 +68,29 @@ class Parameters(Settings):
     """Runs side by side, each in a process of its own; 0: one after the other."""
     split: str = "test"
     """Which clips."""
+
+
+def with_own_rules(p: Parameters, root: Path) -> Parameters:
+    """The settings with the plugin's rules among ``rules``; from then on ``POLICIES`` has them."""
+    if p.plugin is None:
+        return p
+    own = load_plugin(root / p.plugin)
+    taken = sorted({*own} & {*p.runs, BASELINE})
+    if taken:
+        raise InputError(
+            f"expected a rule in {p.plugin} with a name that no run has, found {taken[0]!r}: rename it"
+        )
+    return p.model_copy(update={"rules": list(dict.fromkeys([*p.rules, *own]))})
+
+
+def check(p: Parameters, root: Path) -> None:
+    """What the settings name is there and can be used; InputError in one line before anything is computed."""
+    if "learned" not in p.rules:
+        raise InputError(
+            f"expected 'learned' among the rules, with which all are compared, found {', '.join(p.rules)}: add it"
+        )
+    for run in all_runs(with_own_rules(p, root)).values():
+        policy_entry(run.policy or "learned")
 
 
 def all_runs(p: Parameters) -> dict[str, Run]:
@@ -85,7 +113,7 @@ def all_runs(p: Parameters) -> dict[str, Run]:
 
 def segment(stage: Stage[Parameters]) -> list[str]:
     """Write the masks of every run and of the baseline; returns the systems' names."""
-    p = stage.parameters
+    p = stage.parameters = with_own_rules(stage.parameters, stage.root)
     root, runs = stage.inputs("data") / "vos" / p.split, all_runs(p)
     weights = {name: stage.inputs(name) for name in ("pretrain", "finetune")}
     seconds = segment_runs(
@@ -100,6 +128,7 @@ def segment(stage: Stage[Parameters]) -> list[str]:
         seed=p.seed,
         side=p.side,
         workers=p.workers,
+        plugin=None if p.plugin is None else note_of(stage.root / p.plugin),
     )
     clips = prepared.clips(root)
     for i, name in enumerate(clips.names):
@@ -170,7 +199,7 @@ def figures(stage: Stage[Parameters], compared: dict[str, Compared]) -> dict[str
         "rules": rules_figure(
             {label[n]: shown[n].mean for n in rules},
             highlight=label["learned"],
-            baselines=[label[n] for n in ("every_n", BASELINE)],
+            baselines=[label[n] for n in ("every_n", BASELINE) if n in shown],
         ),
         "differences": difference_figure(gaps, reference="learned"),
         "slots": slots_figure(

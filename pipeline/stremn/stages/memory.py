@@ -96,14 +96,21 @@ def distinctness(stage: Stage[Parameters], found: Traces) -> dict[str, np.ndarra
     return kept_distinctness(kept, descriptors)
 
 
+def _title(stage: Stage[Parameters], rule: str) -> str:
+    """What the evaluation called a rule, which may be one of a plugin."""
+    p, runs = stage.parameters, load_runs(stage.inputs("evaluate_vos") / "runs.json")
+    name = find(runs, network=p.network, policy=rule, slots=p.slots)
+    return rule if name is None else runs[name].title or rule
+
+
 def draw_statistics(stage: Stage[Parameters], found: Traces, summary: dict[str, Any]) -> dict[str, Figure]:
     """Fig. 5 of the paper, evictions, and distinctness."""
     shares = {f"{k} slots": np.array(share) for k, share in summary["distance_share"].items()}
-    varied = {POLICIES[rule].title: np.array(v) for rule, v in summary["distinctness"].items()}
+    varied = {_title(stage, rule): np.array(v) for rule, v in summary["distinctness"].items()}
     drawn = {
         "distance": figures.distance_figure(shares, title="How far back the learned memory reaches"),
         "evictions": figures.eviction_figure(_plain(found["learned", stage.parameters.slots])),
-        "distinctness": figures.distinctness_figure(varied, highlight=POLICIES["learned"].title),
+        "distinctness": figures.distinctness_figure(varied, highlight=_title(stage, "learned")),
     }
     _save(stage, drawn)
     return drawn

@@ -15,6 +15,7 @@ from stremn.data import prepared
 from stremn.evaluation.runs import Run
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import multiscale_rollout
+from stremn.inference.plugin import load_noted
 from stremn.inference.postprocess import postprocess_folder
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
@@ -47,6 +48,7 @@ def segment_runs(
     seed: int,
     side: int | None = None,
     workers: int = 0,
+    plugin: dict[str, str] | None = None,
 ) -> dict[str, float]:
     """Write the masks of every run as ``<out>/predictions/<run>/<sequence>/<frame>.png``.
 
@@ -58,13 +60,27 @@ def segment_runs(
         slots, every: where a run does not say otherwise.
         side: shorter side at which frames are processed, see ``segment_folder``.
         workers: runs side by side, each in a process with its share of the cores; 0: one after the other.
+        plugin: note of the file of rules, see ``inference.plugin.note_of``.
 
     Returns:
         Seconds per frame of each run, of all clips in batches; post-processed runs have none.
     """
     jobs = {
         name: partial(
-            _segment, run, name, clips, weights, out, slots, every, batch, device, seed, side, not workers
+            _segment,
+            run,
+            name,
+            clips,
+            weights,
+            out,
+            slots,
+            every,
+            batch,
+            device,
+            seed,
+            side,
+            plugin,
+            not workers,
         )
         for name, run in runs.items()
         if run.postprocess is None
@@ -102,8 +118,11 @@ def _segment(
     device: str,
     seed: int,
     side: int | None,
+    plugin: dict[str, str] | None,
     progress: bool,
 ) -> float:
+    if plugin is not None:  # a process of its own begins without these rules
+        load_noted(plugin)
     clips = prepared.clips(root)
     network, _ = load_model(paths.network(weights[run.trained], run.network))
     policy = policy_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
