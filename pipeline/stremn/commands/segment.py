@@ -18,15 +18,19 @@ INTERRUPTED = 130  # exit code after Ctrl-C
 
 Video = Annotated[
     Path | None,
-    typer.Argument(metavar="VIDEO_OR_FOLDER", help="A video file, or a folder of images in natural order."),
+    typer.Argument(
+        metavar="VIDEO_OR_FOLDER",
+        help="A video file, or a folder of images in natural order, turned as EXIF says.",
+    ),
 ]
 Masks = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PNG",
-        help="Mask of the first frame, of its size: object ids in a palette PNG, or 0 and 255 for one "
-        "object. More, for objects that appear later or to correct: FRAME:PNG, or a folder of masks with the "
-        "names of frames (00040.png). May be repeated.",
+        help="Mask of the first frame, of its size: white, or any one colour, on black for one object. Several: "
+        "DAVIS's colours, a palette PNG with black as index 0 (id = index), or grey 0, 1, 2, … A line says how "
+        "it was read where that is not the only way. More, for objects that appear later or to correct: "
+        "FRAME:PNG, or a folder of masks with the names of frames (00040.png). May be repeated.",
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the results; new, or empty.")]
@@ -53,7 +57,8 @@ Write = Annotated[
     str,
     typer.Option(
         metavar="KINDS",
-        help="What to write, with commas: masks (object ids), overlay (video), matte (probability as grey "
+        help="What to write, with commas: masks (object ids; palette PNGs, whose colours other programs may turn "
+        "into greys), binary (black-and-white PNGs, 0 and 255), overlay (video), matte (probability as grey "
         "PNGs), matte-video, object-mattes (one folder for each object), cutout (RGBA PNGs), side-by-side "
         "(video).",
     ),

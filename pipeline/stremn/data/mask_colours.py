@@ -218,12 +218,13 @@ def _of_colours(values: Pixels, lossy: bool) -> Reading:
     if ids is not None:
         return Reading(ids)
     bright = _brightness(values)
-    read = _two_tone(bright, np.unique(bright).tolist())
+    levels = np.unique(bright).tolist()
+    read = _two_tone(bright, levels)
     core = values[bright > int(bright.max()) - CONTRAST // 2].astype(int)
     spread = np.percentile(core, 99, axis=0) - np.percentile(core, 1, axis=0)
     if spread.max() > CONTRAST:
         raise NoMask("several colours, not exactly DAVIS's")
-    return Reading(read.ids, read.how or "black is background, the colour is object 1")
+    return Reading(read.ids, read.how if len(levels) > 2 else "black is background, the colour is object 1")
 
 
 def _two_tone(values: Pixels, levels: list[int]) -> Reading:

@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from stremn.errors import InputError, warn
 from stremn.listing import by_stem, files_in, some
@@ -97,7 +97,10 @@ def decoded(path: Path | str, work: Callable[[Image.Image], T]) -> T:
         raise InputError(f"expected an image at {path}, found no such file: check the path")
     try:
         try:
-            return _worked(path, path, work)
+            with path.open(
+                "rb"
+            ) as content:  # not by its name: Pillow maps such TIFF files, and turns them wrongly
+                return _worked(path, content, work)
         except ValueError as problem:
             if "text" not in str(problem).lower():
                 raise
@@ -110,13 +113,15 @@ def decoded(path: Path | str, work: Callable[[Image.Image], T]) -> T:
             f"expected an image of at most {most} pixels, found one of {found} at {path}: scale it down"
         ) from None
     except DAMAGE as problem:
-        why = " ".join(str(problem).replace(str(path), "it").split()) or type(problem).__name__
+        why = " ".join(str(problem).split()) or type(problem).__name__
+        if isinstance(problem, UnidentifiedImageError):
+            why = "of no kind that is known" if path.stat().st_size else "empty"
         raise InputError(
             f"expected a readable image, found a damaged one at {path} ({why}): replace it"
         ) from None
 
 
-def _worked(path: Path, source: Path | io.BytesIO, work: Callable[[Image.Image], T]) -> T:
+def _worked(path: Path, source: IO[bytes], work: Callable[[Image.Image], T]) -> T:
     with Image.open(source) as file:
         # a camera's JPEG may hold a second view (MPO); every other file has one picture or is a film
         if file.format != "MPO" and getattr(file, "is_animated", False):

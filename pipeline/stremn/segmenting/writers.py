@@ -26,6 +26,7 @@ from stremn.segmenting.video_writer import VideoWriter
 
 OUTPUTS = {
     "masks": "masks",
+    "binary": "binary",
     "overlay": "overlay.mp4",
     "matte": "matte",
     "matte-video": "matte.mp4",
@@ -35,8 +36,9 @@ OUTPUTS = {
 }
 """Kind of output → its file, or its folder of PNGs named by frame.
 
-``masks``: object ids. ``matte``: the probability of being an object, as grey. ``object-mattes``: the same for
-each object, in a folder named by its id. ``cutout``: the frame, with the matte as its alpha channel.
+``masks``: object ids. ``binary``: 255 where an object is, else 0. ``matte``: the probability of being an object,
+as grey. ``object-mattes``: the same for each object, in a folder named by its id. ``cutout``: the frame, with the
+matte as its alpha channel.
 """
 DEFAULT = ("masks", "overlay")
 VIDEO_FROM = {"overlay": "masks", "side-by-side": "masks", "matte-video": "matte"}
@@ -117,6 +119,8 @@ class Writers:
         """
         write_mask(self._file("masks", name), ids)
         opacity = matte(1 - probabilities[0])
+        if "binary" in self._pictures:
+            _write_png(self._file("binary", name), np.where(ids > 0, 255, 0).astype(np.uint8))
         if "matte" in self._pictures:
             _write_png(self._file("matte", name), opacity)
         if "cutout" in self._pictures:
