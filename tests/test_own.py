@@ -1,7 +1,8 @@
-"""A researcher's own rule in one file: read, checked, and evaluated beside all others without training."""
+"""A researcher's own rule in one file, and own clips in a folder: checked, and evaluated without training."""
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from stremn import paths, resume_stream
 from stremn.cli import main
 from stremn.data.clips import Clip, write_clip, write_mask
+from stremn.data.own_clips import check_clips, open_own_clips
 from stremn.data.prepared import Source, write_source
-from stremn.errors import InputError
+from stremn.errors import InputError, InputWarning
 from stremn.explore import page
 from stremn.explore.session import Session
 from stremn.generate.procedural import ClipSettings, make_clip
@@ -224,3 +227,142 @@ def test_a_race_of_the_explorer_has_the_rule(tmp_path: Path, clip: Clip) -> None
 def test_only_the_evaluation_takes_a_plugin(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "cost", "--plugin", "my_rule.py"]) == 2
     assert "stage evaluate_vos, found cost" in capsys.readouterr().err
+
+
+# --- clips of one's own
+
+LAYOUTS = {  # folders of a clip's frames and masks
+    "DAVIS": ("JPEGImages/480p/{}", "Annotations/480p/{}"),
+    "YouTube-VOS": ("JPEGImages/{}", "Annotations/{}"),
+    "plain": ("frames/{}", "masks/{}"),
+    "by clip": ("{}/frames", "{}/masks"),
+}
+
+
+def write_own(
+    root: Path, clip: Clip, layout: str, names: tuple[str, ...] = ("a", "b"), grey: bool = True
+) -> Path:
+    """Clips in a layout; masks are grey 0 and 255 of every second frame."""
+    for name in names:
+        images, masks = (root / part.format(name) for part in LAYOUTS[layout])
+        images.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for t in range(len(clip)):
+            Image.fromarray(clip.frames[t]).save(images / f"{t:03d}.png")
+            if t % 2 == 0:
+                mask = (clip.masks[t] > 0).astype(np.uint8)
+                Image.fromarray(mask * 255 if grey else mask).save(masks / f"{t:03d}.png")
+    return root
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_of_clips_is_found(tmp_path: Path, clip: Clip, layout: str) -> None:
+    clips = open_own_clips(write_own(tmp_path / "mine", clip, layout))
+    assert clips.names == ["a", "b"] and check_clips(clips) == (32, 32)
+    assert clips.annotated(1) == [0, 2, 4, 6, 8]
+    assert (clips[1].frames == clip.frames).all()
+    assert ((clips[0].masks[::2] == 1) == (clip.masks[::2] > 0)).all() and clips[0].objects == 1
+
+
+def test_a_folder_may_be_one_clip_and_splits_are_named(tmp_path: Path, clip: Clip) -> None:
+    one = write_own(tmp_path / "one", clip, "by clip", ("a",)) / "a"
+    assert open_own_clips(one).names == ["a"]
+    for split in ("train", "valid"):
+        write_own(tmp_path / "set" / split, clip, "YouTube-VOS")
+    with pytest.raises(InputError, match=r"found the splits train, valid: name one, such as .*set/train"):
+        open_own_clips(tmp_path / "set")
+    assert open_own_clips(tmp_path / "set", "valid").names == ["a", "b"]
+
+
+def test_all_rules_on_clips_of_ones_own_by_the_package_s_network(
+    project: Path, clip: Clip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stage in ("data", "pretrain", "finetune"):  # nothing was generated or trained
+        shutil.rmtree(paths.output(project, "demo", stage))
+    write_own(project / "mine", clip, "plain")
+    assert main(["run", "evaluate_vos", "--data", "mine"]) == 0, capsys.readouterr().err
+    out = paths.runs(project, "demo") / "evaluate_vos-mine"
+    table = pd.read_csv(out / "tables" / "systems.csv", index_col=0)
+    assert {"Learned (STReMN)", "(A) Remove oldest"} <= set(table.index) and len(table) == 3
+    scores = json.loads((out / "scores.json").read_text())["learned"]
+    assert scores["per_frame"]["a_1"]["frames"] == [2, 4, 6, 8] or len(scores["per_frame"]["a_1"]["J"]) == 4
+    write_own(project / "other" / "mine", clip, "plain")
+    assert main(["run", "evaluate_vos", "--data", "other/mine"]) == 2
+    assert "move the folder away" in capsys.readouterr().err
+
+
+def _broken(folder: Path, how: str) -> None:
+    masks = sorted((folder / "masks" / "b").iterdir())
+    if how == "none":
+        shutil.rmtree(folder)
+    elif how == "empty":
+        shutil.rmtree(folder / "masks")
+    elif how == "size":
+        Image.fromarray(np.ones((8, 8), np.uint8)).save(masks[-1])
+    elif how == "damaged":
+        masks[-1].write_bytes(b"no picture")
+    elif how == "first only":
+        for path in masks[1:]:
+            path.unlink()
+    elif how == "background":
+        for path in masks:
+            Image.fromarray(np.zeros((32, 32), np.uint8)).save(path)
+    elif how == "names":
+        (folder / "masks" / "b").rename(folder / "masks" / "c")
+        (folder / "masks" / "a").rename(folder / "masks" / "d")
+    elif how == "colours":
+        noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(masks[-1])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("none", "expected a folder of clips"),
+        ("empty", "expected clips in .*frames"),
+        ("size", "expected a mask of 32x32.*8x8"),
+        ("damaged", "008.png"),
+        ("first only", "to score against, found none"),
+        ("background", "expected a mask with an object in clip b"),
+        ("names", "name them as the folders of frames"),
+        ("colours", "mask of object ids"),
+    ],
+)
+def test_wrong_clips_are_one_line_before_anything_is_done(
+    project: Path, clip: Clip, capsys: pytest.CaptureFixture[str], how: str, words: str
+) -> None:
+    _broken(write_own(project / "mine", clip, "plain"), how)
+    assert main(["run", "evaluate_vos", "--data", "mine"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("error") == 1 and re.search(words, err), err
+    assert not (project / "mlflow.db").exists()
+
+
+def test_a_network_of_small_clips_says_so(project: Path, clip: Clip) -> None:
+    file = paths.network(paths.output(project, "demo", "finetune"), "stremn")
+    save_model(file, STReMN(**FIELDS), {"system": "stremn", "fields": FIELDS, "default_size": 8})
+    write_own(project / "mine", clip, "plain")
+    changes = {"data": str(project / "mine")}
+    checked_parameters(project, "demo", "evaluate_vos", changes)  # four times as large: not yet
+    save_model(file, STReMN(**FIELDS), {"system": "stremn", "fields": FIELDS, "default_size": 7})
+    with pytest.warns(InputWarning, match=r"trained at 7 pixels, the clips are 32.32: .*--profile shipped"):
+        checked_parameters(project, "demo", "evaluate_vos", changes)
+
+
+def test_clips_in_params_belong_to_the_stage_data(project: Path) -> None:
+    settings = project / "params.yaml"
+    settings.write_text(settings.read_text().replace("plugin: plugins", "data: mine"))
+    with pytest.raises(InputError, match="expected clips in the block data"):
+        checked_parameters(project, "demo", "evaluate_vos", {})
+
+
+def test_a_wrong_path_of_a_dataset_is_told_before_anything_is_generated(
+    project: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generated = "{clips: 1, length: 8, size: 32}"
+    vos = f"{{train: {generated}, val: {generated}, test: {{dataset: own-clips, path: data/raw/lab}}}}"
+    others = "static: {images: 2, size: 40}, walkers: {train: 1, val: 1, test: 1, length: 14, size: 32}"
+    (project / "params.yaml").write_text(f"demo:\n  data: {{vos: {vos}, {others}}}\n")
+    (project / "notebooks" / "01_data.ipynb").write_bytes((root / "notebooks" / "01_data.ipynb").read_bytes())
+    assert main(["run", "data"]) == 2
+    assert re.search(r"dataset own-clips .*data/raw/lab, found nothing", capsys.readouterr().err)

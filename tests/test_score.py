@@ -19,6 +19,7 @@ from stremn.data.clips import read_stored_ids
 from stremn.errors import InputError
 from stremn.evaluation.names import read_names
 from stremn.evaluation.processes import parallel_map
+from stremn.evaluation.protocols import PROTOCOLS
 from stremn.evaluation.region import region_similarity
 
 COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -638,3 +639,43 @@ def test_keep_the_first_mask_on_davis(tmp_path: Path) -> None:
     assert score(tmp_path, "--json", str(tmp_path / "1.json"), protocol="davis2016", ours="truth") == 0
     form = json.loads((tmp_path / "1.json").read_text())["global"]
     assert form == {column: 0.0 if "Decay" in column else 1.0 for column in COLUMNS}
+
+
+# --- what `stremn segment` wrote
+
+
+def as_segmented(place: Path) -> Path:
+    """The results of ``place``, each in the form of a folder of ``stremn segment``."""
+    for folder in sorted((place / "ours").iterdir()):
+        (place / "videos" / folder.name).mkdir(parents=True)
+        folder.rename(place / "videos" / folder.name / "masks")
+        (place / "videos" / folder.name / "trace.json").write_text("{}")
+    return place / "videos"
+
+
+def test_masks_of_segment_are_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert score(place, "--json", str(place / "before.json")) == 0
+    videos = as_segmented(place)
+    assert score(place, "--json", str(place / "after.json"), ours="videos") == 0
+    whole = json.loads((place / "before.json").read_text())
+    assert json.loads((place / "after.json").read_text()) == whole
+    name = sorted(path.name for path in videos.iterdir())[0]
+    own = {key: row for key, row in whole["objects"].items() if key.startswith(f"{name}_")}
+    given = ["score", "vos", "--predictions", str(videos / name), "--protocol", "davis2017"]
+    truth = place / "truth"
+    for number, annotations in enumerate((truth, truth / name)):  # of all sequences, or of this one alone
+        file = place / f"{number}.json"
+        assert main([*given, "--annotations", str(annotations), "--json", str(file)]) == 0
+        assert json.loads(file.read_text())["objects"] == own
+    (videos / name).rename(videos / "other")
+    given[3] = str(videos / "other")
+    capsys.readouterr()
+    assert main([*given, "--annotations", str(truth)]) == 2
+    assert "name it with --sequences" in capsys.readouterr().err
+    assert main([*given, "--annotations", str(truth), "--sequences", name]) == 0
+
+
+def test_the_help_lists_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "vos", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*PROTOCOLS, "long"))

@@ -66,14 +66,14 @@ def test_the_command_lists_everything(capsys, monkeypatch) -> None:  # type: ign
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> dict[str, Path]:
+def trained(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     save_model(
         paths.network(tmp_path / "finetune", "stremn"),
         build_model("stremn", FIELDS),
         {"system": "stremn", "fields": FIELDS},
     )
-    return {"finetune": tmp_path / "finetune", "pretrain": tmp_path / "finetune"}
+    return paths.network(tmp_path / "finetune", "stremn")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str, Path], clips: Path) -> None:
+def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: Path, clips: Path) -> None:
     runs = {
         "learned": Run(policy="learned", trace=True),
         "lfu@2": Run(policy="lfu", slots=2, options={"every": 1}),
@@ -96,9 +96,10 @@ def test_runs_side_by_side_equal_runs_in_a_row(tmp_path: Path, trained: dict[str
         "post": Run(postprocess="ms"),
     }
     settings = {"slots": 3, "every": 5, "batch": 2, "device": "cpu", "seed": 0}
+    weights = dict.fromkeys(runs, trained)
     torch.set_num_threads(1)
-    row = segment_runs(runs, clips, trained, tmp_path / "row", **settings)  # type: ignore[arg-type]
-    side = segment_runs(runs, clips, trained, tmp_path / "side", **settings, workers=2)  # type: ignore[arg-type]
+    row = segment_runs(runs, clips, weights, tmp_path / "row", **settings)  # type: ignore[arg-type]
+    side = segment_runs(runs, clips, weights, tmp_path / "side", **settings, workers=2)  # type: ignore[arg-type]
     assert set(row) == set(side) == {"learned", "lfu@2", "ms"} and min(row.values()) > 0
     first, second = (
         {

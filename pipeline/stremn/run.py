@@ -78,16 +78,18 @@ def run_stage(
     root = (root or paths.find_root()).resolve()
     notebook = notebook_of(root, stage)
     check_notebook(notebook)
-    checked = checked_parameters(root, profile, stage, changes or {}).model_dump(mode="json")
+    changes = dict(changes or {})
+    checked = checked_parameters(root, profile, stage, changes).model_dump(mode="json")
     out = paths.output(root, profile, stage)
     out = out.with_name(f"{out.name}-{beside}") if beside else out
+    _check_same(out, changes)
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     failed = paths.runs(root, profile) / f"{stage}.failed.ipynb"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
         with tracking.run(root, profile, stage, checked):
-            with tracking.environment({CHANGES: json.dumps(dict(changes or {}))}):
+            with tracking.environment({CHANGES: json.dumps(changes)}):
                 _execute(notebook, scratch, profile, root, failed)
             shutil.rmtree(out, ignore_errors=True)
             scratch.rename(out)  # before the log, so that what was made is kept when the log fails
@@ -96,6 +98,17 @@ def run_stage(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out
+
+
+def _check_same(out: Path, changes: Mapping[str, Any]) -> None:
+    """Results of other files that have the same name are not replaced."""
+    settings = out / "settings.json"
+    before = json.loads(settings.read_text(encoding="utf-8")) if changes and settings.is_file() else changes
+    for name, value in changes.items():
+        if before.get(name) != value:
+            raise InputError(
+                f"expected results of {value} in {out}, found those of {before.get(name)}: move the folder away"
+            )
 
 
 def _execute(notebook: Path, scratch: Path, profile: str, root: Path, failed: Path) -> None:

@@ -28,7 +28,12 @@ def score() -> None:
 @app.command()
 def vos(
     predictions: Annotated[
-        Path, typer.Option(metavar="DIR", help="Result folder: DIR/SEQUENCE/FRAME.png, object ids.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Result folder: DIR/SEQUENCE/FRAME.png, object ids; or DIR/SEQUENCE/masks/FRAME.png, or one "
+            "sequence's DIR of `stremn segment`.",
+        ),
     ],
     annotations: Annotated[
         Path, typer.Option(metavar="DIR", help="Ground truth of the same form, such as Annotations/480p.")
@@ -36,7 +41,8 @@ def vos(
     protocol: Annotated[
         str,
         typer.Option(
-            help="Which frames and objects are scored: davis2016, davis2017, youtube-vos or long-video."
+            help="Which frames and objects are scored: davis2016, davis2017, procedural, youtube-vos or "
+            "long-video (long)."
         ),
     ],
     sequences: Annotated[
@@ -88,7 +94,8 @@ def vos(
     """Score segmentations: J (region similarity), F (contour accuracy), their recall and decay.
 
     The definitions and numbers are those of the DAVIS 2017 evaluation. davis2016, davis2017: first and last
-    frame of a sequence not scored. youtube-vos: an object is scored after its first annotated frame; where
+    frame of a sequence not scored. procedural: only the first frame not scored, and objects may come late.
+    youtube-vos: an object is scored after its first annotated frame; where
     the categories of the objects are known, J and F of seen and unseen classes and their mean G, too.
     long-video: only the first frame not scored. Missing, damaged or mismatched files stop with one line; a
     sequence too short to score is named and left out. Where ids have gaps, DAVIS counts those in between as
@@ -135,7 +142,7 @@ def score_vos(
     import warnings
 
     from stremn.evaluation.classes import find_classes
-    from stremn.evaluation.folders import sequence_names
+    from stremn.evaluation.folders import SEGMENTED, is_segmented, mask_files, sequence_names
     from stremn.evaluation.names import read_names
     from stremn.evaluation.official import csv_files, text_table
     from stremn.evaluation.protocols import get_protocol
@@ -147,12 +154,17 @@ def score_vos(
         raise InputError(
             f"expected --protocol youtube-vos with --meta and --seen, found {rule.name}: choose it, or leave them off"
         )
-    names = sequence_names(annotations, read_names(sequences) if sequences else None)
+    wanted = read_names(sequences) if sequences else None
+    if is_segmented(predictions) and not (annotations / SEGMENTED).is_dir():  # one video
+        if mask_files(annotations):
+            annotations, wanted = annotations.resolve().parent, [annotations.resolve().name]
+        wanted = _only_one(predictions, annotations, wanted)
+    names = sequence_names(annotations, wanted)
     classes = find_classes(annotations, names, meta, seen) if rule.classes else ""
     files = csv_files(csv, per_frame, known=not isinstance(classes, str))
     results = [*([json_file] if json_file else []), *(path for path, _ in files)]
     _check_results(results, overwrite)
-    notes = _notes(predictions, annotations, names, chosen=sequences is not None)
+    notes = _notes(predictions, annotations, names, chosen=wanted is not None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         scores = _scored(predictions, annotations, rule, names, workers)
@@ -162,6 +174,20 @@ def score_vos(
     _write(json_file, form, [(path, rows(scores, groups)) for path, rows in files])
     written = "".join(f"\nwritten: {path}" for path in results)
     return text_table(scores, groups) + written, notes
+
+
+def _only_one(predictions: Path, annotations: Path, wanted: list[str] | None) -> list[str]:
+    """The sequence that the masks of one video are of: the one that is named, or that of the folder's name."""
+    from stremn.listing import folders_in, some
+
+    known = folders_in(annotations)
+    names = wanted or [name for name in known if name == predictions.resolve().name] or known
+    if len(names) > 1:
+        raise InputError(
+            f"expected one sequence for the masks of one video in {predictions}, found {some(names)}: name it with "
+            "--sequences"
+        )
+    return names
 
 
 def _groups(scores: "VOSScores", classes: "Classes | str", *, given: bool) -> "SeenUnseen":

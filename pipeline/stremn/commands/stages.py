@@ -18,21 +18,31 @@ Stage = Annotated[
 ]
 
 
-def run(stage: Stage, profile: Profile = "demo", plugin: Plugin = None) -> None:
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Clips of your own with masks, for the stage evaluate_vos."),
+]
+
+
+def run(stage: Stage, profile: Profile = "demo", plugin: Plugin = None, data: Data = None) -> None:
     """Run one stage of the pipeline: its notebook, with the settings of a profile.
 
     `dvc repro` calls this for every stage that is out of date; that is how the pipeline is usually run.
 
     With `--plugin` the stage evaluate_vos runs your own memory rules beside all others, on the networks that the
-    profile has trained; the results lie beside the profile's, in `evaluate_vos-NAME`.
+    profile has trained. With `--data` it runs all rules on clips of your own: JPEGImages and Annotations, as DAVIS and
+    YouTube-VOS have them, or frames and masks; with the package's network where the profile has trained none. The
+    results lie beside the profile's, in `evaluate_vos-NAME`.
 
     Examples:
 
     `stremn run data --profile demo`
 
     `stremn run evaluate_vos --plugin my_rule.py`
+
+    `stremn run evaluate_vos --data my_clips`
     """
-    given = {"plugin": plugin}
+    given = {"plugin": plugin, "data": data}
     changes = {name: str(path.resolve()) for name, path in given.items() if path is not None}
     if changes and stage != "evaluate_vos":
         raise InputError(

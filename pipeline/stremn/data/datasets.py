@@ -27,6 +27,7 @@ from stremn.data.official.pairs import LAYOUTS, open_fss, open_pairs
 from stremn.data.official.video_file import open_video_file
 from stremn.data.official.voc import open_sbd, open_voc
 from stremn.data.official.youtube import open_youtube
+from stremn.data.own_clips import open_own_clips
 from stremn.data.videos import Videos
 from stremn.errors import InputError
 
@@ -48,6 +49,7 @@ DATASETS: dict[str, Dataset] = {
     "youtube-vos-2019": Dataset("clips", open_youtube),
     "long-videos": Dataset("clips", open_long_videos),
     "lvos": Dataset("clips", open_long_videos),
+    "own-clips": Dataset("clips", open_own_clips),
     "images": Dataset("images", open_image_folder),
     **{name: Dataset("images", partial(open_pairs, name)) for name in LAYOUTS},
     "fss-1000": Dataset("images", open_fss),
@@ -62,8 +64,9 @@ DATASETS: dict[str, Dataset] = {
     "walkers": Dataset("videos", open_walkers),
     "video-file": Dataset("videos", open_video_file),
 }
-"""``clips``, ``images``, ``walkers``: plain folders, as the data stage generates them. ``cutouts``: a folder of RGBA
-pictures. ``video-file``: the root is the file."""
+"""``clips``, ``images``, ``walkers``: plain folders, as the data stage generates them. ``own-clips``: DAVIS's,
+YouTube-VOS's or a plain layout, see ``own_clips``. ``cutouts``: a folder of RGBA pictures. ``video-file``: the root is
+the file."""
 
 
 def open_clips(name: str, root: Path | str, split: str | None = None, **options: Any) -> Clips:

@@ -12,6 +12,8 @@ from stremn.evaluation.protocols import Protocol
 from stremn.evaluation.sequences import ObjectScores, SequenceScorer
 from stremn.listing import by_stem, entries, files_in, folders_in, nearest, some
 
+SEGMENTED = "masks"  # in the folder of ``stremn segment``
+
 
 def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> list[str]:
     """Sequences to score: the folders of ``annotations``, or ``names``, each of which must be one."""
@@ -31,6 +33,22 @@ def sequence_names(annotations: Path, names: Sequence[str] | None = None) -> lis
             f"{annotations}: no sequence {some(missing)} (there are {some(present)}){nearest(missing[0], present)}"
         )
     return present if names is None else list(dict.fromkeys(names))
+
+
+def result_folder(predictions: Path, name: str) -> Path:
+    """Where the masks of a sequence lie: in its folder, or where ``stremn segment`` wrote them (``masks`` in it).
+
+    ``predictions`` may be that of one video, whatever its name.
+    """
+    own = predictions / name
+    if is_segmented(own) or (is_segmented(predictions) and not own.is_dir()):
+        return (own if is_segmented(own) else predictions) / SEGMENTED
+    return own
+
+
+def is_segmented(folder: Path) -> bool:
+    """Whether ``stremn segment`` wrote this folder."""
+    return bool(mask_files(folder / SEGMENTED)) and not mask_files(folder)
 
 
 def mask_files(folder: Path) -> dict[str, Path]:
@@ -56,7 +74,7 @@ def check_complete(predictions: Path, annotations: Path, names: Sequence[str], r
         raise InputError(f"{predictions}: expected a folder with one folder for each sequence, found none")
     paths = {name: frame_paths(annotations, name) for name in names}
     scored = {name: [p[t].stem for t in rule.scored_frames(len(p))] for name, p in paths.items()}
-    missing = [name for name in names if scored[name] and name not in inside]
+    missing = [name for name in names if scored[name] and not result_folder(predictions, name).is_dir()]
     if missing:
         deeper = [one for one in inside if (predictions / one / missing[0]).is_dir()]
         advice = (
@@ -69,7 +87,7 @@ def check_complete(predictions: Path, annotations: Path, names: Sequence[str], r
         )
     for name, wanted in scored.items():
         if wanted:
-            _check_frames(predictions / name, wanted)
+            _check_frames(result_folder(predictions, name), wanted)
 
 
 def _check_frames(folder: Path, wanted: list[str]) -> None:
@@ -105,7 +123,7 @@ def score_sequence_folder(
     paths = frame_paths(annotations, name)
     scorer = SequenceScorer([path.stem for path in paths], rule, f"sequence {name}")
     high = False
-    for predicted, truth in _pairs(predictions / name, paths, rule):
+    for predicted, truth in _pairs(result_folder(predictions, name), paths, rule):
         if rule.binary and predicted is not None:
             high = high or predicted.max(initial=0) > 1
         scorer.add(predicted, truth)

@@ -133,8 +133,10 @@ def read_parameters(
         changes: settings that replace the block's.
     """
     parameters: type[Settings] = import_module(f"stremn.stages.{stage}").Parameters
-    block = {**read_block(root, profile, stage), **(changes or {})}
-    return parameters.parse(block, f"{paths.MARKER}: {profile}.{stage}")
+    where, block = f"{paths.MARKER}: {profile}.{stage}", read_block(root, profile, stage)
+    if stage == "evaluate_vos" and "data" in block:  # DVC would not see it change
+        raise InputError(f"{where}: expected clips in the block data, found the key 'data' here: move it")
+    return parameters.parse({**block, **(changes or {})}, where)
 
 
 def checked_parameters(root: Path, profile: str, stage: str, changes: Mapping[str, Any]) -> Settings:
@@ -142,7 +144,7 @@ def checked_parameters(root: Path, profile: str, stage: str, changes: Mapping[st
     parameters = read_parameters(root, profile, stage, changes)
     check = getattr(import_module(f"stremn.stages.{stage}"), "check", None)
     if check is not None:
-        check(parameters, root)
+        check(parameters, root, profile)
     return parameters
 
 

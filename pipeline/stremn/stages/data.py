@@ -1,6 +1,7 @@
 """Stage 1: make the embedded data (clips, static images, walkers), or note which datasets are used in place."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from stremn.acquire.installed import describe, prepare
 from stremn.data import prepared
 from stremn.data.clips import VOID
 from stremn.data.prepared import Source, write_source
+from stremn.errors import InputError
 from stremn.figures.sheets import clip_sheet, image_sheet, video_sheet
 from stremn.generate.composites import ImageSettings
 from stremn.generate.make import make_static, make_vos, make_walkers
@@ -38,6 +40,28 @@ class Parameters(Settings):
     """Clips, rows of images and videos on a contact sheet."""
 
 
+def check(p: Parameters, root: Path, profile: str) -> None:
+    """Every dataset that a path is given for is there: told before anything is generated."""
+    for source in _sources(p).values():
+        if source.path is not None and not (root / source.path).exists():
+            raise InputError(
+                f"expected the dataset {source.dataset} of {profile}.data at {root / source.path}, found nothing "
+                "there: correct the path in params.yaml"
+            )
+
+
+def _sources(p: Parameters) -> dict[str, Source]:
+    """Datasets that are used where they lie, by their place below the stage's output."""
+    found = {f"vos/{name}": one for name, one in p.vos.items() if isinstance(one, Source)}
+    for split, several in p.vos.items():
+        if isinstance(several, dict):
+            found |= {f"vos/{split}/{name}": one for name, one in several.items()}
+    for what, some in (("static", p.static), ("walkers", p.walkers)):
+        if isinstance(some, dict):
+            found |= {f"{what}/{name}": one for name, one in some.items()}
+    return found
+
+
 def make(stage: Stage[Parameters]) -> dict[str, Any]:
     """Generate what is to be generated, and note which datasets are used where they lie.
 
@@ -48,22 +72,14 @@ def make(stage: Stage[Parameters]) -> dict[str, Any]:
     manifest: dict[str, Any] = {"vos": make_vos(stage.out / "vos", generated) if generated else {}}
     for split in generated:
         write_source(stage.out / "vos" / split, Source(dataset="clips", split=split))
-    sources = {f"vos/{name}": one for name, one in p.vos.items() if isinstance(one, Source)}
-    for split, several in p.vos.items():
-        if isinstance(several, dict):
-            sources |= {f"vos/{split}/{name}": one for name, one in several.items()}
     if isinstance(p.static, ImageSettings):
         manifest["static"] = make_static(stage.out / "static", p.static)
         write_source(stage.out / "static", Source(dataset="images"))
-    else:
-        sources |= {f"static/{name}": one for name, one in p.static.items()}
     if isinstance(p.walkers, WalkerSettings):
         manifest["walkers"] = make_walkers(stage.out / "walkers", p.walkers)
         for split in manifest["walkers"]["splits"]:
             write_source(stage.out / "walkers" / split, Source(dataset="walkers", split=split))
-    else:
-        sources |= {f"walkers/{name}": one for name, one in p.walkers.items()}
-    manifest["datasets"] = {place: _note(stage, place, source) for place, source in sources.items()}
+    manifest["datasets"] = {place: _note(stage, place, source) for place, source in _sources(p).items()}
     (stage.out / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return manifest
 

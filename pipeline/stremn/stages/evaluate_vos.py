@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,16 @@ from stremn.report.tables import seeds_table, systems_table
 from stremn.settings import Settings
 from stremn.stages import evaluation_pictures as pictures
 from stremn.stages.base import Stage
-from stremn.stages.runs import PREDICTIONS, heading, segment_runs
+from stremn.stages.runs import (
+    PREDICTIONS,
+    TRUTH,
+    clips_place,
+    heading,
+    network_file,
+    note_own_clips,
+    own_side,
+    segment_runs,
+)
 
 
 class Parameters(Settings):
@@ -68,6 +78,9 @@ class Parameters(Settings):
     """Runs side by side, each in a process of its own; 0: one after the other."""
     split: str = "test"
     """Which clips."""
+    data: str | None = None
+    """Folder of clips to segment in place of the profile's, of ``stremn run evaluate_vos --data``; in
+    ``params.yaml`` a dataset belongs to the stage ``data``."""
 
 
 def with_own_rules(p: Parameters, root: Path) -> Parameters:
@@ -83,12 +96,29 @@ def with_own_rules(p: Parameters, root: Path) -> Parameters:
     return p.model_copy(update={"rules": list(dict.fromkeys([*p.rules, *own]))})
 
 
-def check(p: Parameters, root: Path) -> None:
+def with_own_data(p: Parameters, stage: Stage[Any]) -> Parameters:
+    """The settings for clips of one's own: the rules alone, every object scored, at a size that fits the network."""
+    if p.data is None:
+        return p
+    network = network_file(stage, Run(network=p.network))
+    return p.model_copy(
+        update={
+            "runs": {},
+            "seeds": [],
+            "learned_slots": [p.slots],
+            "protocol": "procedural",
+            "side": own_side(Path(p.data), network, p.side),
+        }
+    )
+
+
+def check(p: Parameters, root: Path, profile: str) -> None:
     """What the settings name is there and can be used; InputError in one line before anything is computed."""
     if "learned" not in p.rules:
         raise InputError(
             f"expected 'learned' among the rules, with which all are compared, found {', '.join(p.rules)}: add it"
         )
+    with_own_data(p, Stage("evaluate_vos", profile, p, root, root))
     for run in all_runs(with_own_rules(p, root)).values():
         policy_entry(run.policy or "learned")
 
@@ -113,9 +143,11 @@ def all_runs(p: Parameters) -> dict[str, Run]:
 
 def segment(stage: Stage[Parameters]) -> list[str]:
     """Write the masks of every run and of the baseline; returns the systems' names."""
-    p = stage.parameters = with_own_rules(stage.parameters, stage.root)
-    root, runs = stage.inputs("data") / "vos" / p.split, all_runs(p)
-    weights = {name: stage.inputs(name) for name in ("pretrain", "finetune")}
+    p = stage.parameters = with_own_rules(with_own_data(stage.parameters, stage), stage.root)
+    if p.data is not None:
+        note_own_clips(stage)
+    root, runs = clips_place(stage), all_runs(p)
+    weights = {name: network_file(stage, run) for name, run in runs.items() if run.postprocess is None}
     seconds = segment_runs(
         runs,
         root,
@@ -146,8 +178,9 @@ def segment(stage: Stage[Parameters]) -> list[str]:
 def score(stage: Stage[Parameters], names: list[str]) -> dict[str, Compared]:
     """J and F of every system, from the saved masks alone, and every interval, each computed here only."""
     p = stage.parameters
-    clips = prepared.clips(stage.inputs("data") / "vos" / p.split)
-    if (truth := clips.annotations) is None:
+    clips = prepared.clips(clips_place(stage))
+    truth = clips.annotations if p.data is None else stage.out / TRUTH
+    if truth is None:
         raise InputError(
             "expected one dataset to be scored, found several joined: name one for the test clips"
         )

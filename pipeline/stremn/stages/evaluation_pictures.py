@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from stremn import paths
 from stremn.data import prepared
 from stremn.data.clips import VOID, Clip, read_mask
 from stremn.evaluation.runs import Run
@@ -17,7 +16,7 @@ from stremn.figures.vos_figures import segmentation_strip
 from stremn.inference.read_maps import read_maps
 from stremn.models.checkpoints import load_model
 from stremn.stages.base import Stage
-from stremn.stages.runs import PREDICTIONS
+from stremn.stages.runs import PREDICTIONS, clips_place, network_file
 from stremn.tasks.rules import policy_for
 
 COLUMNS = 8  # frames of a strip
@@ -32,7 +31,7 @@ def median_object(scores: VOSScores) -> tuple[str, int]:
 
 def strip(stage: Stage[Any], clip_name: str, systems: Mapping[str, str]) -> Figure:
     """A clip's masks beside the truth. systems: name of a run → what it is called."""
-    clips = prepared.clips(stage.inputs("data") / "vos" / stage.parameters.split)
+    clips = prepared.clips(clips_place(stage))
     index = clips.names.index(clip_name)
     clip, frames = clips[index], clips.frame_names(index)
     rows = {"truth": clip.masks}
@@ -50,13 +49,13 @@ def read(stage: Stage[Any], run: Run, clip_name: str, object_id: int) -> Figure 
     The object's area is that of the true mask.
     """
     p = stage.parameters
-    clips = prepared.clips(stage.inputs("data") / "vos" / p.split)
+    clips = prepared.clips(clips_place(stage))
     clip = clips[clips.names.index(clip_name)]
     query = late_view(clip, object_id)
     if query is None:
         return None
     frame, object_id = query
-    network, _ = load_model(paths.network(stage.inputs(run.trained), run.network))
+    network, _ = load_model(network_file(stage, run))
     policy = policy_for(
         network, run.policy, **{"slots": run.slots or p.slots, "every": p.every, **run.options}
     )

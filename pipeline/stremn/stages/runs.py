@@ -6,23 +6,81 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from stremn import paths
 from stremn.data import prepared
+from stremn.data.clips import write_mask
+from stremn.data.own_clips import check_clips, open_own_clips
+from stremn.data.pictures import size_text
+from stremn.data.prepared import Source, write_source
+from stremn.errors import warn
 from stremn.evaluation.runs import Run
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import multiscale_rollout
+from stremn.inference.open import SHORTER_SIDE, default_size
 from stremn.inference.plugin import load_noted
 from stremn.inference.postprocess import postprocess_folder
 from stremn.memory import POLICIES
-from stremn.models.checkpoints import load_model
+from stremn.models.checkpoints import load_model, read_meta, shipped_checkpoint
+from stremn.stages.base import Stage
 from stremn.tasks.rules import policy_for
 from stremn.tasks.vos import rollout
 
 PREDICTIONS, TRACES = "predictions", "traces"
+OWN, TRUTH = (
+    "clips",
+    "truth",
+)  # beside them, of clips that the data stage does not know: where they lie, their masks
+LARGER = 4  # times the size that a network was trained at: beyond, it is told
+
+
+def network_file(stage: Stage[Any], run: Run) -> Path:
+    """The weights of a run; on clips of one's own the package's where the profile has trained none."""
+    trained = paths.network(paths.output(stage.root, stage.profile, run.trained), run.network)
+    if stage.parameters.data is not None and not trained.is_file():
+        return shipped_checkpoint()
+    return paths.network(stage.inputs(run.trained), run.network)
+
+
+def own_side(data: Path, network: Path, side: int | None) -> int:
+    """The shorter side in pixels at which to process clips of one's own, after all of them were looked at.
+
+    It is the one that the network was trained at where none is set, and never above the clips' own; a warning says so
+    where the clips are much larger.
+    """
+    size = check_clips(open_own_clips(data))
+    trained = default_size(read_meta(network)) or SHORTER_SIDE
+    if min(size) > LARGER * trained:
+        better = "train with a larger size in params.yaml"
+        if network != shipped_checkpoint():
+            better += ", or use the package's network: --profile shipped"
+        warn(
+            f"the network was trained at {trained} pixels, the clips are {size_text(size)}: at the shorter side of "
+            f"{side or trained} at which they are processed small objects are lost; {better}"
+        )
+    return min(side or trained, *size)
+
+
+def note_own_clips(stage: Stage[Any]) -> None:
+    """Note where the clips of one's own lie, and write their masks as ids, to score against, to ``truth``."""
+    folder = Path(stage.parameters.data)
+    write_source(stage.out / OWN, Source(dataset="own-clips"), folder)
+    clips = open_own_clips(folder)
+    for i, name in enumerate(clips.names):
+        frames, clip = clips.frame_names(i), clips[i]
+        for t in clips.annotated(i):
+            (stage.out / TRUTH / name).mkdir(parents=True, exist_ok=True)
+            write_mask(stage.out / TRUTH / name / f"{frames[t]}.png", clip.masks[t])
+
+
+def clips_place(stage: Stage[Any]) -> Path:
+    """Where the clips of the evaluation are noted."""
+    p = stage.parameters
+    return stage.out / OWN if p.data is not None else stage.inputs("data") / "vos" / p.split
 
 
 def heading(run: Run) -> str:
@@ -56,7 +114,7 @@ def segment_runs(
 
     Args:
         clips: a place of the data stage's output.
-        weights: training stage → its folder.
+        weights: run → file of its network.
         slots, every: where a run does not say otherwise.
         side: shorter side at which frames are processed, see ``segment_folder``.
         workers: runs side by side, each in a process with its share of the cores; 0: one after the other.
@@ -71,7 +129,7 @@ def segment_runs(
             run,
             name,
             clips,
-            weights,
+            weights[name],
             out,
             slots,
             every,
@@ -110,7 +168,7 @@ def _segment(
     run: Run,
     name: str,
     root: Path,
-    weights: Mapping[str, Path],
+    weights: Path,
     out: Path,
     slots: int,
     every: int,
@@ -124,7 +182,7 @@ def _segment(
     if plugin is not None:  # a process of its own begins without these rules
         load_noted(plugin)
     clips = prepared.clips(root)
-    network, _ = load_model(paths.network(weights[run.trained], run.network))
+    network, _ = load_model(weights)
     policy = policy_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
     passes = run.scales != [1.0] or run.flip
     roll = partial(multiscale_rollout, scales=run.scales, flip=run.flip) if passes else rollout
