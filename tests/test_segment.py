@@ -199,7 +199,7 @@ def test_bad_frames_masks_ids_and_names_are_one_line(
     assert "(2, 5), found 9" in message("--remove", "3:9", "--mask", f"3:{later}")
     assert "60:2" in message("--remove", "4")
     assert "found frame 20" in message("--remove", "20:2")
-    assert "--start" in message("--start", "8")
+    assert "0 to 7" in message("--start", "8")
     assert "at most 8" in message("--stop", "9")
     assert "behind frame 4" in message("--start", "4", "--stop", "4")
     late = [f"0:{place / 'first.png'}" if "first.png" in a else a for a in arguments(place, weights)]
@@ -368,7 +368,7 @@ def test_what_cannot_be_resumed_is_told(
     assert "found another at" in fails([*resume[:1], str(place / "video.mp4"), *resume[1:]], capsys, place)
     assert "--policy" in message("--policy", "oldest") and "--mask" in message("--mask", "first.png")
     assert "none: there is nothing to resume" in fails(["segment", "--resume", str(place)], capsys, place)
-    frame, progress = place / "in" / "f_7.png", place / "out" / "progress.json"
+    frame, progress = place / "in" / "f_2.png", place / "out" / "progress.json"
     good = frame.read_bytes()
     Image.fromarray(pictures()[0]).save(frame)  # the same names, another picture
     assert "found another at" in message()
@@ -376,7 +376,7 @@ def test_what_cannot_be_resumed_is_told(
     about = progress.read_text()
     progress.write_text(about.replace('"done": 2', '"done": 3'))
     assert "state of frame 3" in message()
-    for damaged in ("no json", json.dumps({"format": "stremn-segment 1", "job": {}}), "[]"):
+    for damaged in ("no json", json.dumps({"format": "stremn-segment 2", "job": {}}), "[]"):
         progress.write_text(damaged)
         assert "something else" in message()
     progress.write_text(about)
@@ -397,7 +397,8 @@ def test_a_moved_video_is_named_when_going_on(place: Path, weights: Path) -> Non
     assert len(masks_in(place / "out")) == LENGTH
 
 
-def test_ctrl_c_saves_and_the_run_goes_on(place: Path, weights: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_the_run_goes_on(place: Path, weights: Path, number: signal.Signals) -> None:
     with VideoWriter(place / "long.mp4") as video:
         for _ in range(60):
             for frame in pictures():
@@ -412,9 +413,9 @@ def test_ctrl_c_saves_and_the_run_goes_on(place: Path, weights: Path) -> None:
     while not list(place.glob(".out.*/masks/*")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     told, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and b"--resume" in told and b"Traceback" not in error
+    assert process.returncode == 128 + number and b"--resume" in told and b"Traceback" not in error
     assert set(place.iterdir()) == {*before, place / "out"}  # no scratch folder stays
     done = json.loads((place / "out" / "progress.json").read_text())["job"]["done"]
     assert len(masks_in(place / "out")) == done < 60 * LENGTH
@@ -422,14 +423,21 @@ def test_ctrl_c_saves_and_the_run_goes_on(place: Path, weights: Path) -> None:
     assert len(masks_in(place / "out")) == done + 1
 
 
-def test_the_second_ctrl_c_leaves_nothing(
-    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_second_ctrl_c_keeps_the_masks(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Interrupt() as ctrl_c:
-        signal.raise_signal(signal.SIGINT)
-        assert ctrl_c.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        with pytest.raises(SystemExit) as stop:
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.value.code == 143 and not ctrl_c.asked
+        ctrl_c.patient = True
+        signal.raise_signal(signal.SIGTERM)
+        assert ctrl_c.asked == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     inside: list[Any] = []
 
     def elsewhere() -> None:
@@ -445,9 +453,14 @@ def test_the_second_ctrl_c_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stremn.segmenting.segment_run.save_stopped", save)
-    before = content(place)
     assert main(arguments(place, weights, "--stop-after", "2")) == 130
-    assert content(place) == before and not list(place.glob(".out*"))
+    assert {p.name for p in (place / "out").iterdir()} == {"masks"} and not list(place.glob(".out*"))
+    assert list(masks_in(place / "out")) == ["f_1", "f_2"]
+    told = capsys.readouterr().err
+    assert (
+        "2 finished frames are kept" in told
+        and f"--start 1 --mask {place / 'out' / 'masks' / 'f_2.png'}" in told
+    )
 
 
 # --- systems, precision, post-processing, cameras

@@ -46,10 +46,11 @@ def predict(
     `stremn predict walk.mp4 --out walk --checkpoint data/runs/demo/train_prediction/networks/stremn/model.safetensors`
     """
     from stremn.data.video import open_frames
+    from stremn.segmenting.interrupt import Interrupt
     from stremn.segmenting.outputs import output_folder
 
     opened = open_frames(video)
-    with output_folder(out, RESULTS, overwrite=overwrite) as scratch:
+    with Interrupt(), output_folder(out, RESULTS, overwrite=overwrite) as output:
         from stremn.device import choose
         from stremn.memory import Trace, make_policy
         from stremn.segmenting.predict_video import predict_video, side_of
@@ -67,9 +68,9 @@ def predict(
             device=choose(device),
             trace=trace,
         )
-        _write_pictures(scratch, result)
+        _write_pictures(output.folder, result)
         trace.about |= {"video": video.name, "start": start, "observed": observed, "predicted": frames}
-        trace.save(scratch / TRACE)
+        trace.save(output.folder / TRACE)
     last = result.first + frames - 1
     print(f"watched frames {start} to {result.first - 1}, predicted {result.first} to {last}: {out}")
 

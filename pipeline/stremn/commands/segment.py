@@ -12,9 +12,9 @@ from stremn.errors import InputError
 if TYPE_CHECKING:
     from stremn.segmenting.segment_run import Segmented
 
-WITH_RESUME = {"resume", "video", "checkpoint", "device", "stop_after"}
+WITH_RESUME = {"resume", "video", "checkpoint", "device", "stop", "stop_after"}
 WITH_GRAB = {"grab", "camera"}
-INTERRUPTED = 130  # exit code after Ctrl-C
+SIGNALLED = 128  # and the number of the signal: exit code after Ctrl-C (130), SIGTERM (143), SIGHUP (129)
 
 Video = Annotated[
     Path | None,
@@ -117,7 +117,7 @@ StopAfter = Annotated[
 Resume = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Go on with a stopped run; only VIDEO, --checkpoint, --device, "
-    "--stop-after may be added."),
+    "--stop, --stop-after may be added."),
 ]  # fmt: skip
 
 
@@ -152,7 +152,8 @@ def segment(
 
     Writes `DIR/masks/*.png` (object ids, in the colours of DAVIS), `DIR/overlay.mp4` and `DIR/trace.json`
     (what happened in the memory). The video is read frame by frame, so that its length does not matter.
-    Ctrl-C stops, and saves the state of the memory in DIR; `--resume DIR` goes on to the same masks.
+    Ctrl-C and SIGTERM stop, and save the state of the memory in DIR; `--resume DIR` goes on to the same masks.
+    A damaged frame or a full disk stop it, too: what is done is kept.
 
     Examples:
 
@@ -170,7 +171,7 @@ def segment(
 
         return _report(
             resume_segmenting(
-                resume, video=video, checkpoint=checkpoint, device=device, stop_after=stop_after
+                resume, video=video, checkpoint=checkpoint, device=device, stop=stop, stop_after=stop_after
             )
         )
     if grab is not None:
@@ -218,7 +219,7 @@ def segment(
 
 
 def _report(done: "Segmented") -> None:
-    """Tell what was done; exit as after Ctrl-C where that stopped it."""
+    """Tell what was done; exit as after a signal where that stopped it."""
     from stremn.data.pictures import size_text
 
     what = (
@@ -228,8 +229,8 @@ def _report(done: "Segmented") -> None:
     )
     if not done.finished:
         print(f"stopped after {what}\ngo on with: stremn segment --resume {done.out}")
-        if done.interrupted:
-            raise typer.Exit(INTERRUPTED)
+        if done.signal:
+            raise typer.Exit(SIGNALLED + done.signal)
         return
     print(what)
     if done.late:

@@ -44,6 +44,7 @@ class Decoder:
     def __init__(self, path: Path, skip: int = 0, lenient: bool = False) -> None:
         self.path, self.skip, self.lenient = path, skip, lenient
         self.given, self.left_out, self.cut_short = 0, skip, False
+        self._last, self._rising = -(2**63), True  # time of the last frame; whether all times rise
         try:
             self._container: Any = av.open(str(path))
         except (FFmpegError, OSError, ValueError) as error:
@@ -104,19 +105,28 @@ class Decoder:
                     return
                 if packet.is_corrupt:
                     why = "the data ends too early or is marked as damaged"
-                frames = [] if why else list(packet.decode())
+                frames = self._before(packet) if why else packet.decode()
             except FFmpegError as error:
                 why, frames = str(error.strerror or error), []
             for frame in frames:
                 if frame.is_corrupt:
                     why = "marked as damaged"
                     break
+                self._rising = frame.pts is not None and self._rising and frame.pts > self._last
+                self._last = frame.pts or 0
                 yield frame
                 self.given += 1
             if why and not self._goes_on(packets):
                 if self.cut_short:
                     return
                 raise self.damaged(why)
+
+    def _before(self, packet: Any) -> list[Any]:
+        """Frames that the decoder still holds and that are shown before any frame of this packet or a later one."""
+        held = self.stream.decode(None)
+        return [
+            f for f in held if self._rising and packet.dts is not None and self._last < f.pts < packet.dts
+        ]
 
     def _goes_on(self, packets: Iterator[Any]) -> bool:
         """After an error: whether it is one before the first picture; notes whether it is one at the very end."""

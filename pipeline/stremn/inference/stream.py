@@ -30,6 +30,7 @@ from stremn.tasks.sizes import scaled_size, to_working_size
 
 FORMAT, OLD_FORMAT = "stremn-stream 2", "stremn-stream 1"  # the old one has a single scale
 NETWORK, RANDOM, TRACE = "network.", "random", "trace"
+HEADER_BYTES = 2**18  # of a saved stream, at most
 
 
 class Stream:
@@ -177,14 +178,25 @@ class Stream:
         image = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
         return image.permute(2, 0, 1)[None].float() / 255, mask
 
-    def save(self, path: str | Path) -> None:
-        """Write everything that later steps depend on, the network included, to one safetensors file."""
+    def _tensors(self) -> dict[str, Tensor]:
+        """Network, memories and generator, as they are saved."""
         tensors = {NETWORK + k: v for k, v in self.network.state_dict().items()}
-        states = [memory.state for memory in self._passes.memories]
-        for number, state in enumerate(states):
-            held = state.tensors() if state.slots else {}
+        for number, memory in enumerate(self._passes.memories):
+            held = memory.state.tensors() if memory.state.slots else {}
             tensors |= {_memory(number) + name: tensor for name, tensor in held.items()}
         tensors[RANDOM] = self._generator.get_state()
+        return tensors
+
+    def saved_bytes(self) -> int:
+        """About the size of the file that ``save`` writes, and not less."""
+        steps = self.trace.steps if self.trace is not None else []
+        written = len(steps) * len(repr(steps[-1])) if steps else 0  # the last one is among the longest
+        return HEADER_BYTES + written + sum(tensor.nbytes for tensor in self._tensors().values())
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that later steps depend on, the network included, to one safetensors file."""
+        tensors = self._tensors()
+        states = [memory.state for memory in self._passes.memories]
         if self.trace is not None:
             tensors[TRACE] = _as_bytes(self.trace)
         about = {

@@ -1,7 +1,8 @@
-"""An output folder that is complete or not there."""
+"""An output folder that is complete or not there, unless what is done is worth keeping."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from stremn.errors import InputError
@@ -9,11 +10,24 @@ from stremn.files import replacing
 from stremn.listing import is_litter
 
 
+@dataclass
+class Output:
+    """A scratch folder.
+
+    Attributes:
+        folder: where to write.
+        keep: on failure, too, it becomes the folder of the results.
+    """
+
+    folder: Path
+    keep: bool = False
+
+
 @contextmanager
-def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = False) -> Iterator[Path]:
+def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = False) -> Iterator[Output]:
     """A scratch folder beside ``out`` that becomes ``out`` on success; on failure nothing stays behind.
 
-    Missing parent folders are made, and removed again on failure.
+    Missing parent folders are made, and removed again on failure. With ``Output.keep`` a failure is a success.
 
     Args:
         out: the folder; it need not exist.
@@ -30,19 +44,27 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"expected to make the folder {out.parent}, could not: {error.strerror}") from None
-    done = False
+    done, failure = False, None
     try:
         with replacing(out) as scratch:
             try:
                 scratch.mkdir()
             except OSError as error:
                 raise InputError(f"expected to write beside {out}, could not: {error.strerror}") from None
-            yield scratch
+            output = Output(scratch)
+            try:
+                yield output
+            except BaseException as error:
+                if not output.keep:
+                    raise
+                failure = error
         done = True
     finally:
         if not done:
             for parent in made:
                 parent.rmdir()
+    if failure is not None:
+        raise failure
 
 
 def _check_output(out: Path | str, ours: Collection[str], overwrite: bool) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from stremn.data.clips import Pixels
 from stremn.data.frames import Frames
-from stremn.errors import InputError
+from stremn.errors import InputError, warn
 from stremn.memory import Policy, Trace
 from stremn.models.prediction import PredictionNetwork
 from stremn.tasks.prediction import rollout
@@ -56,6 +56,19 @@ def grey(frame: Pixels, side: int) -> Floats:
     return np.asarray(picture, np.float32) / np.float32(255)
 
 
+def _read(frames: Frames, start: int, observed: int, predicted: int, side: int) -> list[Floats]:
+    """The frames to watch, and of those to predict as many as can be read."""
+    read: list[Floats] = []
+    try:
+        for _, frame in islice(frames, start, start + observed + predicted):
+            read.append(grey(frame, side))
+    except InputError as error:
+        if len(read) < observed:
+            raise
+        warn(f"{error}; the prediction goes on without true frames to compare with")
+    return read
+
+
 def predict_video(
     model: PredictionNetwork,
     frames: Frames,
@@ -85,13 +98,13 @@ def predict_video(
     """
     if model.in_channels != 1:
         raise InputError(f"expected a predictor of grey frames, found one of {model.in_channels} channels")
-    read = [grey(frame, side) for _, frame in islice(frames, start, start + observed + predicted)]
-    if len(read) < observed:
-        found = start + len(read) if read else f"at most {start}"
+    count = frames.counted(start + observed + predicted)
+    if count is not None and count < start + observed:
         raise InputError(
             f"expected at least {start + observed} frames in {frames.path} to watch {observed} from frame "
-            f"{start} on, found {found}; watch fewer or start earlier"
+            f"{start} on, found {count}; watch fewer or start earlier"
         )
+    read = _read(frames, start, observed, predicted, side)
     seen = np.stack(read[:observed])
     truth = np.full((predicted, side, side), np.nan, np.float32)
     for t, frame in enumerate(read[observed:]):

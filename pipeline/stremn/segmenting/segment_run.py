@@ -1,5 +1,7 @@
 """One run over a video: frames in, outputs and trace out, or what is needed to go on later."""
 
+import errno
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -11,11 +13,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stremn.data.clips import Pixels
+from stremn.errors import InputError
 from stremn.inference.postprocess import FarParts
 from stremn.inference.stream import Stream
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
-from stremn.segmenting.stopped import GIVEN, PROGRESS, STATE, save_stopped
+from stremn.segmenting.outputs import Output
+from stremn.segmenting.stopped import GIVEN, PROGRESS, STATE, remove_state, save_stopped
 from stremn.segmenting.writers import OUTPUTS, Writers
 
 TRACE = "trace.json"
@@ -35,7 +39,7 @@ class Segmented:
         finished: False: stopped before the end; ``resume_segmenting`` goes on.
         new: frames of this run.
         size: shorter side in pixels at which they were processed.
-        interrupted: by Ctrl-C.
+        signal: number of the signal that stopped it (Ctrl-C: 2); 0: none.
         late: frames behind the video's end for which a mask or removal was given; not used.
     """
 
@@ -47,7 +51,7 @@ class Segmented:
     finished: bool
     new: int
     size: int | None
-    interrupted: bool
+    signal: int
     late: tuple[int, ...] = ()
 
 
@@ -57,33 +61,43 @@ class SegmentRun:
     Args:
         job: what to segment and what to write.
         stream: fresh, or as it was saved.
+
+    Attributes:
+        done: frames whose pictures are written.
     """
 
     def __init__(self, job: Job, stream: Stream) -> None:
         self.job, self.stream = job, stream
-        self.before = stream.frame  # frames that an earlier run finished
+        self.before = self.done = stream.frame  # frames that an earlier run finished
         self.clean = FarParts() if job.postprocess else None
+        self._last = ""  # name of the last frame with pictures
 
-    def write_to(self, folder: Path, stop_after: int | None = None) -> Segmented:
+    def write_to(self, output: Output, interrupt: Interrupt, stop_after: int | None = None) -> Segmented:
         """Write the results into an empty folder or, when stopped, what is needed to go on.
 
         Args:
-            folder: it has the PNGs of an earlier run, if there was one.
+            output: its folder has the PNGs and the state of an earlier run, if there was one. It is kept in any
+                case once a new frame is finished.
+            interrupt: made patient here.
             stop_after: number of frames of this run after which to stop; None: at the video's end.
+
+        Raises:
+            InputError: a frame that cannot be read, a result that cannot be written; it says what is kept.
         """
         began = time.monotonic()
+        interrupt.patient = True
+        writers = Writers(output.folder, self.job.write, self.job.frames)
+        try:
+            finished = self._all(writers, interrupt, stop_after)
+        except BaseException as error:
+            output.keep = self.done > self.before
+            told = self._rescued(writers, error) if output.keep else self._as_before()
+            if isinstance(error, InputError | OSError):
+                raise InputError(_reason(error, self.job.out) + told) from None
+            if told:
+                print(f"warning: {told.strip(' ;')}", file=sys.stderr)
+            raise
         job, stream = self.job, self.stream
-        with Interrupt() as ctrl_c:
-            with Writers(folder, job.write, job.frames) as writers:
-                at_end = self._through(writers, ctrl_c, stop_after)
-            # a camera's frames do not come again: its results are finished where it is stopped
-            finished = at_end or not job.frames.repeatable
-            if finished:
-                writers.remove_extra()
-                self._save_trace(folder / TRACE)
-            else:
-                writers.remove_videos()
-                save_stopped(folder, job, stream)
         return Segmented(
             frames=stream.frame,
             frame_size=job.frames.size,
@@ -93,11 +107,33 @@ class SegmentRun:
             finished=finished,
             new=stream.frame - self.before,
             size=stream.settings.size,
-            interrupted=ctrl_c.asked,
-            late=self._late() if finished and not ctrl_c.asked else (),
+            signal=interrupt.asked,
+            late=self._late() if finished and not interrupt.asked else (),
         )
 
-    def _through(self, writers: Writers, ctrl_c: Interrupt, stop_after: int | None) -> bool:
+    def _all(self, writers: Writers, interrupt: Interrupt, stop_after: int | None) -> bool:
+        """Everything that is written; whether it is finished."""
+        # a camera's frames do not come again: its results are finished where it stops
+        repeatable, problem = self.job.frames.repeatable, None
+        with writers:
+            try:
+                at_end = self._through(writers, interrupt, stop_after)
+            except InputError as error:
+                if repeatable or not self.done:
+                    raise
+                at_end, problem = True, error
+        if not at_end and repeatable:
+            writers.remove_videos()
+            save_stopped(writers.folder, self.job, self.stream)
+            return False
+        self._save_trace(writers.folder / TRACE)
+        remove_state(writers.folder)
+        writers.remove_extra()
+        if problem is not None:
+            raise problem
+        return True
+
+    def _through(self, writers: Writers, interrupt: Interrupt, stop_after: int | None) -> bool:
         """All frames, or as many as are wanted; whether the video is at its end."""
         frames = iter(enumerate(self.job.frames))
         with progress("segmenting", self.job.frames.count, self.before) as bar:
@@ -107,13 +143,74 @@ class SegmentRun:
                     if self.clean is not None:  # it learns where the objects were
                         self.clean(known, np.unique(known).tolist())
                     continue
+                self._check_room(writers.folder, frame.nbytes)
                 ids, probabilities = self._segment(self.job.frames.start + index, frame)
-                writers.write(name, frame, ids, probabilities, self.stream.object_ids)
+                self._write(writers, name, frame, ids, probabilities)
                 bar.update()
-                stop = ctrl_c.asked or index + 1 - self.before == stop_after
+                stop = interrupt.asked or index + 1 - self.before == stop_after
                 if stop and next(frames, None) is not None:
                     return False
         return True
+
+    def _write(
+        self,
+        writers: Writers,
+        name: str,
+        frame: Pixels,
+        ids: NDArray[np.integer],
+        probabilities: NDArray[np.floating],
+    ) -> None:
+        """A frame's results; where the disk is full, its pictures in the room that the videos take."""
+        pictures = (name, frame, ids, probabilities, self.stream.object_ids)
+        problem = None
+        try:
+            writers.write_pictures(*pictures)
+        except OSError as error:
+            problem = error
+            writers.remove_videos()
+            writers.write_pictures(*pictures)
+        self.done, self._last = self.done + 1, name
+        if problem is not None:
+            raise problem
+        writers.write_videos(frame, ids, probabilities)
+
+    def _check_room(self, folder: Path, frame_bytes: int) -> None:
+        """Before a frame: the disk has room for it, and for the state by which the run can go on."""
+        needed = self.stream.saved_bytes() + 2 * len(self.job.write) * frame_bytes
+        if shutil.disk_usage(folder).free < needed:
+            raise OSError(errno.ENOSPC, f"less than {needed / 1e6:.0f} MB are free")
+
+    def _as_before(self) -> str:
+        """After an error before any new frame: what to tell."""
+        if not self.before:
+            return ""
+        out, end = self.job.out, self.job.frames.start + self.before
+        return f"; the {self.before} finished frames in {out} stay: `stremn segment --resume {out} --stop {end}` ends there"
+
+    def _rescued(self, writers: Writers, error: BaseException) -> str:
+        """After an error: save the state where it is that of the last finished frame; what to tell."""
+        out, job = self.job.out, self.job
+        kept = f"; {self.done} finished frames are kept in {out}"
+        if not job.frames.repeatable:
+            return kept
+        writers.remove_videos()
+        saved = isinstance(error, InputError | OSError) and self.stream.frame == self.done
+        if saved:
+            try:
+                save_stopped(writers.folder, job, self.stream)
+            except (InputError, OSError):
+                saved = False
+        end = job.frames.start + self.done
+        if saved and isinstance(error, InputError):
+            return (
+                f"{kept}: go on after that with `stremn segment --resume {out}`, or end before it with "
+                f"`stremn segment --resume {out} --stop {end}`"
+            )
+        if saved or (writers.folder / PROGRESS).is_file():
+            again = "" if saved else f" (from frame {job.frames.start + self.before})"
+            return f"{kept}: go on with `stremn segment --resume {out}`{again}"
+        mask = out / OUTPUTS["masks"] / f"{self._last}.png"
+        return f"{kept}, without the state of the memory: go on with --start {end - 1} --mask {mask} and another --out"
 
     def _segment(self, number: int, frame: Pixels) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
         """Ids (H, W) and probabilities (O + 1, H, W) of the video's frame ``number``."""
@@ -168,3 +265,10 @@ def progress(label: str, total: int | None, done: int = 0) -> tqdm:
     """A bar of frames with rate and time left; in a log file it is shown from ten seconds on."""
     quiet = 0 if sys.stderr.isatty() else 10
     return tqdm(total=total, initial=done, desc=label, unit="frame", delay=quiet, mininterval=max(0.1, quiet))
+
+
+def _reason(error: InputError | OSError, out: Path) -> str:
+    """One line of what went wrong."""
+    if isinstance(error, InputError):
+        return str(error)
+    return f"expected to write to {out}, could not: {error.strerror or error}; free some space or choose another disk"

@@ -12,11 +12,12 @@ from stremn.data.frames import Frames
 from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.inference.settings import MULTI_SCALE, StreamSettings
+from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
 from stremn.segmenting.outputs import output_folder
 from stremn.segmenting.sources import ClipRange
 from stremn.segmenting.user_masks import MaskInput, mask_paths, read_user_masks
-from stremn.segmenting.writers import DEFAULT, copy_pictures, parse_kinds
+from stremn.segmenting.writers import DEFAULT, parse_kinds
 
 if TYPE_CHECKING:
     from stremn.segmenting.segment_run import Segmented
@@ -70,7 +71,9 @@ def segment_video(
         what was done; ``late`` names frames behind the video's end for which something was given.
 
     Raises:
-        InputError: a file, frame, id, name or folder that is not as it should be. Then nothing is written.
+        InputError: a file, frame, id, name or folder that is not as it should be. Before the first frame is
+            finished nothing is written; after that (a damaged frame, a full disk) what is done is kept as a
+            stopped run, and the error says how to go on.
     """
     kinds = parse_kinds(write)
     whole = video if isinstance(video, Frames) else open_frames(video, mask_paths(masks))
@@ -95,12 +98,12 @@ def segment_video(
             f"expected a new or empty folder, found a stopped run in {out}; go on with --resume {out}, or add "
             "--overwrite to replace it"
         )
-    with output_folder(out, RESULTS, overwrite=overwrite) as scratch:
+    with Interrupt() as interrupt, output_folder(out, RESULTS, overwrite=overwrite) as output:
         network, policy, meta = open_system(settings)
         size = working_size(meta, frames.size, settings.size)
         stream = Stream(network, policy, meta, settings.model_copy(update={"size": size}))
         job = Job(frames, given, Path(out), weights_of(settings), kinds, postprocess)
-        return SegmentRun(job, stream).write_to(scratch, stop_after)
+        return SegmentRun(job, stream).write_to(output, interrupt, stop_after)
 
 
 def resume_segmenting(
@@ -109,6 +112,7 @@ def resume_segmenting(
     video: Path | str | None = None,
     checkpoint: Path | str | None = None,
     device: str | None = None,
+    stop: int | None = None,
     stop_after: int | None = None,
 ) -> "Segmented":
     """Go on with a run that was stopped in ``out``: the masks are those of an uninterrupted run, bit for bit.
@@ -117,9 +121,14 @@ def resume_segmenting(
     ``segment_video`` for ``stop_after``. On InputError the folder stays as it is.
     """
     from stremn.segmenting.segment_run import RESULTS, SegmentRun
-    from stremn.segmenting.stopped import open_stopped
+    from stremn.segmenting.stopped import copy_stopped, open_stopped
 
-    job, stream = open_stopped(Path(out), video=video, checkpoint=checkpoint, device=device)
-    with output_folder(out, RESULTS, overwrite=True) as scratch:
-        copy_pictures(Path(out), scratch)
-        return SegmentRun(job, stream).write_to(scratch, stop_after)
+    job, stream = open_stopped(Path(out), video=video, checkpoint=checkpoint, device=device, stop=stop)
+    with Interrupt() as interrupt, output_folder(out, RESULTS, overwrite=True) as output:
+        try:
+            copy_stopped(Path(out), output.folder)
+        except OSError as error:
+            raise InputError(
+                f"expected to copy what is done from {out}, could not: {error.strerror or error}; free some space"
+            ) from None
+        return SegmentRun(job, stream).write_to(output, interrupt, stop_after)

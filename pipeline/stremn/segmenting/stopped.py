@@ -1,5 +1,7 @@
 """A segmentation that was stopped: what its folder holds beside the masks so far, and how it is opened again."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -8,15 +10,18 @@ from pydantic import ValidationError
 from stremn.data.clips import read_mask, write_mask
 from stremn.data.frames import Frames
 from stremn.data.video import ImageFolder, open_frames
+from stremn.data.video_file import VideoFile
 from stremn.errors import InputError
+from stremn.files import replacing
 from stremn.fingerprint import of_file, of_values
 from stremn.inference.stream import Stream, resume_stream
 from stremn.segmenting.job import Job
 from stremn.segmenting.sources import ClipRange
 from stremn.segmenting.user_masks import UserMasks
+from stremn.segmenting.writers import OUTPUTS
 from stremn.settings import Settings
 
-FORMAT: Literal["stremn-segment 1"] = "stremn-segment 1"
+FORMAT: Literal["stremn-segment 2"] = "stremn-segment 2"
 PROGRESS, STATE, GIVEN = "progress.json", "stream.safetensors", "given"
 
 
@@ -40,7 +45,7 @@ class JobRecord(Settings):
     done: int
     """Number of finished frames."""
     video_hash: str
-    """Of the video's content."""
+    """Of the frames up to the last finished one: later ones may be repaired."""
     checkpoint_hash: str
     """Of the checkpoint's content."""
     without: tuple[str, ...] = ()
@@ -50,7 +55,7 @@ class JobRecord(Settings):
 class Progress(Settings):
     """The content of ``progress.json``; ``removed``: ids by frame."""
 
-    format: Literal["stremn-segment 1"]
+    format: Literal["stremn-segment 2"]
     job: JobRecord
     removed: dict[int, list[int]]
 
@@ -62,7 +67,7 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
         InputError: a stream that cannot be saved.
     """
     stream.save(folder / STATE)
-    (folder / GIVEN).mkdir()
+    (folder / GIVEN).mkdir(exist_ok=True)
     for frame, mask in job.given.masks.items():
         write_mask(folder / GIVEN / f"{frame}.png", mask)
     record = JobRecord(
@@ -74,12 +79,36 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
         postprocess=job.postprocess,
         device=stream.device,
         done=stream.frame,
-        video_hash=content_hash(job.frames.whole),
+        video_hash=content_hash(job.frames.whole, job.frames.start + stream.frame),
         checkpoint_hash=of_file(job.checkpoint),
         without=job.frames.whole.without,
     )
     progress = Progress(format=FORMAT, job=record, removed=job.given.removed)
-    (folder / PROGRESS).write_text(progress.model_dump_json(indent=1), encoding="utf-8")
+    with replacing(folder / PROGRESS) as scratch:
+        scratch.write_text(progress.model_dump_json(indent=1), encoding="utf-8")
+
+
+def copy_stopped(source: Path, target: Path) -> None:
+    """Copy what a stopped run left, by hard links where the disk has them."""
+    for name in (*OUTPUTS.values(), GIVEN, STATE, PROGRESS):
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, copy_function=_link_or_copy)
+        elif (source / name).is_file():
+            _link_or_copy(str(source / name), str(target / name))
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def remove_state(folder: Path) -> None:
+    """Remove what only a stopped run needs. For finished results."""
+    for name in (PROGRESS, STATE):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / GIVEN, ignore_errors=True)
 
 
 def open_stopped(
@@ -88,6 +117,7 @@ def open_stopped(
     video: Path | str | None = None,
     checkpoint: Path | str | None = None,
     device: str | None = None,
+    stop: int | None = None,
 ) -> tuple[Job, Stream]:
     """A run that was stopped in ``folder``, ready to go on.
 
@@ -96,6 +126,7 @@ def open_stopped(
         video: the same video at another place; None: where it was.
         checkpoint: to be sure that these are the weights that it uses; the state holds them anyway.
         device: where to compute; None: as before. Another device may give slightly other numbers.
+        stop: frame before which to end, at least the first that is not finished; None: as before.
 
     Raises:
         InputError: nothing to go on with, a finished run, another video or checkpoint, damaged files.
@@ -107,9 +138,14 @@ def open_stopped(
             f"expected the checkpoint that {folder} was begun with ({record.checkpoint}), found another at "
             f"{checkpoint}; leave --checkpoint out, or begin anew"
         )
-    place = Path(video or record.video)
+    place, end = Path(video or record.video), record.start + record.done
     whole = open_frames(place, [place / name for name in record.without])
-    if content_hash(whole) != record.video_hash:
+    if stop is not None and stop < end:
+        raise InputError(
+            f"expected an end behind the {record.done} finished frames of {folder}, found {stop}: choose {end} or more"
+        )
+    frames = ClipRange(whole, record.start, record.stop if stop is None else stop)
+    if content_hash(whole, end) != record.video_hash:
         raise InputError(
             f"expected the video that {folder} was begun with ({record.video}), found another at {whole.path}; "
             "name the right one, or begin anew"
@@ -122,15 +158,16 @@ def open_stopped(
         )
     masks = {int(file.stem): read_mask(file) for file in (folder / GIVEN).glob("*.png")}
     given = UserMasks(masks, progress.removed)
-    frames = ClipRange(whole, record.start, record.stop)
     return Job(frames, given, folder, record.checkpoint, record.write, record.postprocess), stream
 
 
-def content_hash(frames: Frames) -> str:
-    """Hash of a video's content: its file's, or those of a folder's images with their names."""
+def content_hash(frames: Frames, end: int) -> str:
+    """Hash of the frames before ``end``: of images with their names, of a listed video's decoded frames."""
     if isinstance(frames, ImageFolder):
-        return of_values([(file.name, of_file(file)) for file in frames.files])
-    return of_file(frames.path)
+        return of_values([(file.name, of_file(file)) for file in frames.files[:end]])
+    return of_values(
+        [frame.checksum for frame in frames.listed[:end]] if isinstance(frames, VideoFile) else []
+    )
 
 
 def _read_progress(folder: Path) -> Progress:

@@ -1,6 +1,7 @@
 """Writing H.264 videos. H W pixels."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -82,7 +83,8 @@ class VideoWriter:
             if self._stream is not None and kind is None:
                 self._container.mux(self._stream.encode())
         finally:
-            self._container.close()
+            with suppress(*((OSError,) if kind else ())):  # a full disk is not told twice
+                self._container.close()
 
 
 def _clock(rate: Fraction, times: Sequence[Fraction] | None) -> tuple[Fraction, list[int] | None]:

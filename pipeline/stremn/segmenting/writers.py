@@ -3,7 +3,6 @@
 O objects, H W pixels.
 """
 
-import os
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -82,6 +81,7 @@ class Writers:
             *(VIDEO_FROM[k] for k in kinds if k in VIDEO_FROM),
         } - VIDEO_FROM.keys()
         self._videos: dict[str, VideoWriter] = {}
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         for kind in self._pictures:
@@ -99,8 +99,10 @@ class Writers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+        if kind is not None:
+            self.remove_videos()
 
-    def write(
+    def write_pictures(
         self,
         name: str,
         frame: Pixels,
@@ -108,7 +110,7 @@ class Writers:
         probabilities: NDArray[np.floating],
         objects: Sequence[int],
     ) -> None:
-        """Add a frame.
+        """Write a frame's PNGs.
 
         Args:
             name: of the frame.
@@ -130,7 +132,12 @@ class Writers:
                 folder = self.folder / OUTPUTS["object-mattes"] / str(number)
                 folder.mkdir(exist_ok=True)
                 _write_png(folder / f"{name}.png", matte(probability))
-        self._add_to_videos(frame, ids, opacity)
+
+    def write_videos(
+        self, frame: Pixels, ids: NDArray[np.integer], probabilities: NDArray[np.floating]
+    ) -> None:
+        """Add a frame to the videos; arguments as of ``write_pictures``."""
+        self._add_to_videos(frame, ids, matte(1 - probabilities[0]))
 
     def rewrite(self, name: str, frame: Pixels) -> NDArray[np.uint8]:
         """Add to the videos a frame that has its PNGs already; returns its ids (H, W)."""
@@ -145,7 +152,8 @@ class Writers:
             shutil.rmtree(self.folder / OUTPUTS[kind])
 
     def remove_videos(self) -> None:
-        """Remove the videos, which are written again when the run goes on. For stopped results."""
+        """Remove the videos, which are written again when the run goes on. For stopped results, and for room."""
+        self._stack.__exit__(InputError, None, None)  # those that are open are not completed
         for kind in self._videos:
             (self.folder / OUTPUTS[kind]).unlink(missing_ok=True)
 
@@ -161,20 +169,6 @@ class Writers:
                 self._videos["side-by-side"].write(side_by_side(frame, drawn))
         if "matte-video" in self._videos:
             self._videos["matte-video"].write(np.repeat(opacity[..., None], 3, -1))
-
-
-def copy_pictures(source: Path, target: Path) -> None:
-    """Copy the folders of PNGs of an earlier run, by hard links where the disk has them."""
-    for name in OUTPUTS.values():
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name, copy_function=_link_or_copy)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _write_png(path: Path, pixels: Pixels) -> None:

@@ -1,0 +1,243 @@
+"""Nothing that is done is lost: damaged videos, odd pictures, full disks, signals."""
+
+import errno
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stremn
+from stremn.cli import main
+from stremn.errors import InputError
+from stremn.segmenting import segment_run, video_writer, writers
+from stremn.segmenting.sources import Webcam
+from test_segment import (
+    FIRST,
+    HEIGHT,
+    LENGTH,
+    WIDTH,
+    arguments,
+    content,
+    masks_in,
+    pictures,
+    place,
+    weights,
+)
+from test_video_files import write_h264
+
+__all__ = ["place", "weights"]  # fixtures
+STATE = {"masks", "given", "progress.json", "stream.safetensors"}
+
+
+def broken(picture: Path) -> None:
+    picture.write_bytes(picture.read_bytes()[:80])
+
+
+def of_another_size(picture: Path) -> None:
+    Image.new("RGB", (WIDTH, HEIGHT - 2)).save(picture)
+
+
+def no_picture(picture: Path) -> None:
+    picture.write_text("no picture")
+
+
+@pytest.mark.parametrize("spoil", [broken, of_another_size, no_picture])
+def test_a_bad_picture_late_in_a_folder_keeps_what_is_done(
+    place: Path, weights: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]
+) -> None:
+    assert main(arguments(place, weights, out="whole")) == 0
+    picture, out = place / "in" / "f_6.png", place / "out"
+    good = picture.read_bytes()
+    spoil(picture)
+    capsys.readouterr()
+    assert main(arguments(place, weights)) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "f_6" in told and "5 finished frames are kept" in told and f"--resume {out} --stop 5" in told
+    assert {p.name for p in out.iterdir()} == STATE and not list(place.glob(".out*"))
+    assert len(masks_in(out)) == 5
+    before = content(out)
+    assert main(["segment", "--resume", str(out)]) == 2  # still bad: nothing changes
+    assert content(out) == before and "5 finished frames" in capsys.readouterr().err
+    picture.write_bytes(good)
+    assert main(["segment", "--resume", str(out)]) == 0
+    whole, again = content(place / "whole"), content(out)
+    assert whole.keys() == again.keys()
+    assert {n: whole[n] for n in whole if not n.endswith(".mp4")} == {
+        n: again[n] for n in again if not n.endswith(".mp4")
+    }
+
+
+def test_a_damaged_end_can_be_the_end(place: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video, out = place / "cut.mp4", place / "out"
+    write_h264(video, pictures() * 2, container={"movflags": "faststart"})
+    whole = video.read_bytes()
+    video.write_bytes(whole[:-150])
+    assert main(arguments(place, weights, video="cut.mp4")) == 2
+    told = capsys.readouterr().err
+    done = len(masks_in(out))
+    assert 2 < done < 2 * LENGTH and f"frame {done} of {video} damaged" in told
+    assert {p.name for p in out.iterdir()} == STATE
+    assert main(["segment", "--resume", str(out), "--stop", str(done - 1)]) == 2
+    assert f"choose {done} or more" in capsys.readouterr().err
+    kept = content(out)
+    assert main(["segment", "--resume", str(out), "--stop", str(done)]) == 0
+    assert {p.name for p in out.iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    assert {n: c for n, c in content(out).items() if n.startswith("masks")} == {
+        n: c for n, c in kept.items() if n.startswith("masks")
+    }
+    assert main(arguments(place, weights, "--overwrite", video="cut.mp4")) == 2
+    video.write_bytes(whole)  # downloaded again
+    assert main(["segment", "--resume", str(out)]) == 0 and len(masks_in(out)) == 2 * LENGTH
+
+
+def full(after: int, work: Callable[..., Any]) -> Callable[..., Any]:
+    """``work``, which fails as on a full disk once it was called so often."""
+    calls = iter(range(10**6))
+
+    def write(*given: Any, **more: Any) -> Any:
+        if next(calls) >= after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return work(*given, **more)
+
+    return write
+
+
+def test_a_disk_that_is_nearly_full_stops_in_time(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = segment_run.shutil.disk_usage(place)
+    left = iter([10**9] * 3)
+    monkeypatch.setattr(
+        segment_run.shutil, "disk_usage", lambda path: usage._replace(free=next(left, 100_000))
+    )
+    assert main(arguments(place, weights)) == 2
+    told = capsys.readouterr().err
+    assert "3 finished frames are kept" in told and "are free" in told
+    assert {p.name for p in (place / "out").iterdir()} == STATE
+    monkeypatch.undo()
+    assert main(["segment", "--resume", str(place / "out")]) == 0
+    assert len(masks_in(place / "out")) == LENGTH
+    monkeypatch.setattr(segment_run.shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    before = content(place)
+    assert main(arguments(place, weights, out="none")) == 2 and content(place) == before
+
+
+@pytest.mark.parametrize("what", ["mask", "video", "end of the video", "trace"])
+def test_a_full_disk_keeps_what_is_done(
+    place: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    what: str,
+) -> None:
+    assert main(arguments(place, weights, out="whole")) == 0
+    if what == "mask":  # once: then there is the room of the overlay
+        write = writers.write_mask
+        fails = iter([False] * 4 + [True])
+
+        def once(*given: Any) -> None:
+            return full(0, write)(*given) if next(fails, False) else write(*given)
+
+        monkeypatch.setattr(writers, "write_mask", once)
+    elif what == "video":
+        monkeypatch.setattr(writers.VideoWriter, "write", full(4, video_writer.VideoWriter.write))
+    elif what == "end of the video":
+        monkeypatch.setattr(writers.VideoWriter, "__exit__", full(0, video_writer.VideoWriter.__exit__))
+    else:
+        monkeypatch.setattr(segment_run.SegmentRun, "_save_trace", full(0, print))
+    assert main(arguments(place, weights)) == 2
+    monkeypatch.undo()
+    done = {"mask": 5, "video": 5}.get(what, LENGTH)
+    told = capsys.readouterr().err
+    assert f"{done} finished frames are kept" in told and "No space left" in told and "--resume" in told
+    out = place / "out"
+    assert {p.name for p in out.iterdir()} == STATE and len(masks_in(out)) == done
+    assert main(["segment", "--resume", str(out)]) == 0
+    assert {n: c for n, c in content(out).items() if n.endswith((".png", ".json"))} == {
+        n: c for n, c in content(place / "whole").items() if n.endswith((".png", ".json"))
+    }
+
+
+def test_without_room_for_the_state_the_masks_stay(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(writers, "write_mask", full(3, writers.write_mask))
+    assert main(arguments(place, weights)) == 2
+    told, out = capsys.readouterr().err, place / "out"
+    assert list(masks_in(out)) == ["f_1", "f_2", "f_3"] and {p.name for p in out.iterdir()} == {"masks"}
+    assert "3 finished frames are kept" in told and f"--start 2 --mask {out / 'masks' / 'f_3.png'}" in told
+    monkeypatch.undo()
+    again = ["segment", str(place / "in"), "--checkpoint", str(weights), "--out", str(place / "rest")]
+    assert main([*again, "--start", "2", "--mask", str(out / "masks" / "f_3.png")]) == 0  # as told
+    # a stopped run keeps its state
+    assert main(arguments(place, weights, "--overwrite", "--stop-after", "2")) == 0
+    monkeypatch.setattr(writers, "write_mask", full(3, writers.write_mask))
+    assert main(["segment", "--resume", str(out)]) == 2
+    assert "from frame 2" in capsys.readouterr().err and len(masks_in(out)) == 5
+    monkeypatch.undo()
+    assert main(["segment", "--resume", str(out)]) == 0 and len(masks_in(out)) == LENGTH
+
+
+def test_a_bug_and_a_signal_before_the_first_frame(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = stremn.Stream.step
+
+    def wrong(self: Any, *given: Any) -> Any:
+        if self.frame == 2:
+            raise ZeroDivisionError
+        return step(self, *given)
+
+    monkeypatch.setattr(stremn.Stream, "step", wrong)
+    with pytest.raises(ZeroDivisionError):
+        main(arguments(place, weights))
+    assert len(masks_in(place / "out")) == 2 and "2 finished frames are kept" in capsys.readouterr().err
+    monkeypatch.undo()
+    before = content(place)
+
+    def loading(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("stremn.inference.open.open_system", loading)
+    assert main(arguments(place, weights, out="other")) == 143
+    assert content(place) == before and not list(place.glob(".o*"))
+
+
+def test_a_camera_that_is_unplugged_keeps_its_results(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Webcam(f"testsrc2=size={WIDTH}x{HEIGHT}:rate=12", "lavfi")
+    read = camera._read
+
+    def unplugged() -> Any:
+        for _, frame in zip(range(3), read(), strict=False):
+            yield frame
+        raise InputError("expected frame 3 of camera, found: no device; is it still connected?")
+
+    monkeypatch.setattr(camera, "_read", unplugged)
+    with pytest.raises(InputError, match=r"no device.*3 finished frames"):
+        stremn.segment_video(camera, {0: FIRST}, place / "out", checkpoint=weights)
+    assert {p.name for p in (place / "out").iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    assert len(masks_in(place / "out")) == 3
+
+
+def test_a_prediction_needs_only_the_frames_that_it_watches(place: Path) -> None:
+    from stremn.data.video import open_frames
+    from stremn.models.predictor import VideoPredictor
+    from stremn.segmenting.predict_video import predict_video
+
+    broken(place / "in" / "f_6.png")
+    fields = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
+    model = VideoPredictor(**fields)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="f_6"):
+        found = predict_video(model, open_frames(place / "in"), observed=3, predicted=4, side=32)
+    assert np.isfinite(found.truth[:2]).all() and np.isnan(found.truth[2:]).all()
+    assert np.isfinite(found.predicted).all()
+    with pytest.raises(InputError, match=r"f_6"):
+        predict_video(model, open_frames(place / "in"), observed=6, predicted=2, side=32)
+    with pytest.raises(InputError, match="found 8"):
+        predict_video(model, open_frames(place / "in"), observed=3, start=20, side=32)
