@@ -41,10 +41,6 @@ def of_another_size(picture: Path) -> None:
     Image.new("RGB", (WIDTH, HEIGHT - 2)).save(picture)
 
 
-def no_picture(picture: Path) -> None:
-    picture.write_text("no picture")
-
-
 @pytest.mark.parametrize("spoil", [broken, of_another_size, no_picture])
 def test_a_bad_picture_late_in_a_folder_keeps_what_is_done(
     place: Path, weights: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]

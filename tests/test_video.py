@@ -145,13 +145,13 @@ def test_overlay_colours_objects_and_leaves_the_rest() -> None:
 
 def test_output_folder_is_complete_or_not_there(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "er" / "out"
-    with pytest.raises(KeyboardInterrupt), output_folder(out, {"a"}) as scratch:
-        (scratch / "a").write_text("half")
+    with pytest.raises(KeyboardInterrupt), output_folder(out, {"a"}) as output:
+        (output.folder / "a").write_text("half")
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
     for text, overwrite in (("1", False), ("2", True)):
-        with output_folder(out, {"a"}, overwrite=overwrite) as scratch:
-            (scratch / "a").write_text(text)
+        with output_folder(out, {"a"}, overwrite=overwrite) as output:
+            (output.folder / "a").write_text(text)
         assert (out / "a").read_text() == text
     with pytest.raises(InputError, match="--overwrite"), output_folder(out, {"a"}):
         pass
@@ -163,6 +163,11 @@ def test_output_folder_is_complete_or_not_there(tmp_path: Path) -> None:
         pass
     assert (out / "thesis.tex").is_file()
     assert [p.name for p in out.parent.iterdir()] == ["out"]
+    with pytest.raises(KeyboardInterrupt), output_folder(tmp_path / "kept", {"a"}) as output:
+        (output.folder / "a").write_text("worth it")
+        output.keep = True
+        raise KeyboardInterrupt
+    assert (tmp_path / "kept" / "a").read_text() == "worth it" and not list(tmp_path.glob(".*"))
 
 
 def test_first_look_tells_the_last_eviction() -> None:

@@ -17,6 +17,8 @@ from stremn.data.pictures import Pixels, size_text
 from stremn.data.truncated import ends_early
 from stremn.errors import InputError, warn
 
+MOST_RATE = 1000  # frames per second that a container can mean
+
 
 class Listed(NamedTuple):
     """What is known of a frame before it is read again: its time in ticks, and ``checksum``."""
@@ -58,12 +60,15 @@ class VideoFile(Frames):
         with self.decoder() as decoder:
             frame, stream = next(decoder.frames(), None), decoder.stream
             if frame is None:
-                raise InputError(f"expected frames in the video {self.path}, found none; name another file")
+                raise InputError(
+                    f"expected frames in the video {self.path}, found none that can be decoded; convert it to MP4, "
+                    "or name another file"
+                )
             self._stored = (frame.height, frame.width)
             sideways = turned(display_matrix(frame))
             self.size = self._stored[::-1] if sideways else self._stored
             self.declared: int | None = stream.frames or None
-            self.rate = Fraction(stream.average_rate or FOLDER_RATE).limit_denominator(1001)
+            self.rate = _rate(stream)
             self._tick = Fraction(stream.time_base or 1 / self.rate)
             aspect = Fraction(stream.sample_aspect_ratio or 1)
             self.aspect = 1 / aspect if sideways else aspect
@@ -127,6 +132,13 @@ class VideoFile(Frames):
         with self.decoder() as decoder:
             for frame in self._checked(decoder):
                 yield f"{decoder.given:0{DIGITS}d}", rgb(frame)
+
+
+def _rate(stream: Any) -> Fraction:
+    """Frames per second: on the average, or what the stream says where the container has no times."""
+    average, said = stream.average_rate, stream.guessed_rate
+    usual = average is not None and average <= MOST_RATE and stream.container.duration is not None
+    return Fraction((average if usual else said or average) or FOLDER_RATE).limit_denominator(1001)
 
 
 def checksum(frame: Any) -> int:

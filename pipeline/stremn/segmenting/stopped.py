@@ -138,6 +138,12 @@ def open_stopped(
             f"expected the checkpoint that {folder} was begun with ({record.checkpoint}), found another at "
             f"{checkpoint}; leave --checkpoint out, or begin anew"
         )
+    stream = resume_stream(folder / STATE, device or record.device)
+    if stream.frame != record.done:
+        raise InputError(
+            f"expected the state of frame {record.done} in {folder / STATE}, found that of {stream.frame}: "
+            "begin anew"
+        )
     place, end = Path(video or record.video), record.start + record.done
     whole = open_frames(place, [place / name for name in record.without])
     if stop is not None and stop < end:
@@ -149,12 +155,6 @@ def open_stopped(
         raise InputError(
             f"expected the video that {folder} was begun with ({record.video}), found another at {whole.path}; "
             "name the right one, or begin anew"
-        )
-    stream = resume_stream(folder / STATE, device or record.device)
-    if stream.frame != record.done:
-        raise InputError(
-            f"expected the state of frame {record.done} in {folder / STATE}, found that of {stream.frame}: "
-            "begin anew"
         )
     masks = {int(file.stem): read_mask(file) for file in (folder / GIVEN).glob("*.png")}
     given = UserMasks(masks, progress.removed)
