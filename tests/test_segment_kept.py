@@ -37,11 +37,36 @@ def broken(picture: Path) -> None:
     picture.write_bytes(picture.read_bytes()[:80])
 
 
+def rotten(picture: Path) -> None:
+    content = picture.read_bytes()
+    middle = len(content) // 2
+    picture.write_bytes(content[:middle] + bytes(200) + content[middle + 200 :])
+
+
 def of_another_size(picture: Path) -> None:
     Image.new("RGB", (WIDTH, HEIGHT - 2)).save(picture)
 
 
-@pytest.mark.parametrize("spoil", [broken, of_another_size, no_picture])
+def test_a_picture_of_another_size_is_told_before_the_work_and_kept_in_it(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step, picture = stremn.Stream.step, place / "in" / "f_6.png"
+
+    def meanwhile(self: Any, *given: Any) -> Any:
+        of_another_size(picture)
+        return step(self, *given)
+
+    monkeypatch.setattr(stremn.Stream, "step", meanwhile)
+    assert main(arguments(place, weights)) == 2
+    told = capsys.readouterr().err
+    assert "50x38 at frame 5 (f_6)" in told and "5 finished frames are kept" in told
+    assert len(masks_in(place / "out")) == 5
+    before = content(place)
+    assert main(arguments(place, weights, out="other")) == 2
+    assert "f_6.png" in capsys.readouterr().err and content(place) == before
+
+
+@pytest.mark.parametrize("spoil", [broken, rotten])
 def test_a_bad_picture_late_in_a_folder_keeps_what_is_done(
     place: Path, weights: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]
 ) -> None:
