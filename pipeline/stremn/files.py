@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stremn.errors import InputError, short_reason
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -46,10 +48,26 @@ def swap(new: Path, path: Path, old: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A kept note; empty where there is none or it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = load_json(path)
+    except InputError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def load_json(path: Path, what: str = "JSON") -> Any:
+    """The content of a JSON file; InputError, with ``what`` it should be, where it cannot be read."""
+    try:
+        return parse_json(path.read_bytes(), what, str(path))
+    except OSError as error:
+        raise InputError(f"expected {what} in {path}, found: {error.strerror or error}") from None
+
+
+def parse_json(text: str | bytes, what: str, where: str) -> Any:
+    """Values of JSON; InputError where it is none, is nested without end, or has numbers of thousands of digits."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"expected {what} in {where}, found: {short_reason(error)}") from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

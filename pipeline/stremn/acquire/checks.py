@@ -1,10 +1,10 @@
 """Is a file what it should be? By its first and last bytes, and by what was published about it."""
 
-import json
 import zipfile
 from pathlib import Path
 
 from stremn.errors import InputError
+from stremn.files import load_json
 from stremn.fingerprint import digests
 
 HEAD = 1024  # bytes that are looked at
@@ -106,7 +106,7 @@ def damage(path: Path) -> str:
         if size == 0:
             return "empty"
         if suffix == ".json":
-            json.loads(path.read_bytes())
+            load_json(path)
             return ""
         if suffix not in FIRST:
             return ""
@@ -114,7 +114,7 @@ def damage(path: Path) -> str:
             head = file.read(16)
             file.seek(max(0, size - TAIL))
             tail = file.read(TAIL)
-    except (OSError, ValueError) as error:
+    except (OSError, InputError) as error:
         return f"cannot be read ({str(error)[:60]})"
     if not head.startswith(FIRST[suffix]):
         return f"not a {suffix} file"

@@ -1,6 +1,5 @@
 """Comparing a folder with the official layout: what is missing, what is damaged, where it belongs."""
 
-import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from stremn.acquire.catalogue import Entry, Rule
 from stremn.acquire.checks import CHECKED, damage
 from stremn.errors import InputError
+from stremn.files import load_json
 from stremn.listing import counts, entries, files_in, folders_in, read_lines, read_list
 
 
@@ -179,6 +179,6 @@ def _sequences(path: Path) -> list[str]:
 def _videos(path: Path) -> list[str]:
     """Names of the videos of a ``meta.json``; none where it is missing or unreadable (told elsewhere)."""
     try:
-        return sorted(json.loads(path.read_bytes())["videos"])
+        return sorted(load_json(path)["videos"])
     except (OSError, ValueError, KeyError, TypeError):
         return []

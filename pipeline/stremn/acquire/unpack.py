@@ -5,18 +5,20 @@ beyond a limit. Names are checked before a byte is written, sizes while writing:
 itself is not believed. Permissions and owners are not taken over.
 """
 
+import errno
 import gzip
 import lzma
+import struct
 import tarfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from stremn.acquire.download import Stopped
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
 
 CHUNK = 1 << 20  # bytes read at a time
 RATIO = 200  # a member may grow by this much …
@@ -30,6 +32,24 @@ BROKEN = (
     gzip.BadGzipFile,
     EOFError,
     NotImplementedError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    RuntimeError,
+    MemoryError,
+)
+DAMAGE = (
+    None,
+    errno.EINVAL,
+    errno.ENAMETOOLONG,
+    errno.EILSEQ,
+)  # of what an archive says, not of this machine
+LONG_HEADS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
 )
 Member = tuple[str, int, IO[bytes]]  # name in the archive, packed bytes (0: not known), content
 
@@ -67,13 +87,34 @@ def unpack(
             path = folder / inner
             path.parent.mkdir(parents=True, exist_ok=True)
             written += _write(content, path, packed, limit - written, archive.name, stop)
+    except InputError:
+        raise
     except BROKEN as error:
-        raise InputError(
-            f"expected a whole archive {archive.name}, found a damaged one ({str(error)[:100]}): get it again"
-        ) from None
+        raise _damaged(archive, error) from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"expected files and folders of different names in {archive.name}") from None
+    except OSError as error:
+        if error.errno not in DAMAGE:  # a full disk is no fault of the archive
+            raise
+        raise _damaged(archive, error) from None
     return written
+
+
+def _damaged(archive: Path, error: Exception) -> InputError:
+    return InputError(
+        f"expected a whole archive {archive.name}, found a damaged one ({short_reason(error)}): get it again"
+    )
+
+
+class _Head(tarfile.TarInfo):
+    """A member's head; one that is followed by megabytes of names, which would all be read at once, is refused."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        head = super().frombuf(buf, encoding, errors)
+        if head.type in LONG_HEADS and head.size > CHUNK:
+            raise InputError(f"expected short heads in the archive, found one of {head.size} bytes: a bomb")
+        return head
 
 
 def _members(archive: Path, folder: Path) -> Iterator[Member]:
@@ -107,11 +148,12 @@ def _zip_members(archive: Path) -> Iterator[Member]:
 
 
 def _tar_members(archive: Path, folder: Path) -> Iterator[Member]:
-    with tarfile.open(archive, "r:*") as opened:
+    with tarfile.open(archive, "r:*", tarinfo=_Head) as opened:
         for info in opened:
             try:
                 tarfile.data_filter(info, str(folder))
                 good = info.isreg() or info.isdir()  # the filter lets links pass that stay inside
+                good = good and not info.issparse()  # holes that an archive says how large they are
             except tarfile.FilterError:
                 good = False
             if not good:

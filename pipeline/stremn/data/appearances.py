@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stremn.errors import InputError
-from stremn.files import replacing
+from stremn.errors import InputError, short_reason
+from stremn.files import load_json, replacing
 
 APPEARANCES = "Appearances"
 
@@ -51,5 +51,10 @@ def read_truth(root: Path | str, name: str) -> Truth:
         raise InputError(
             f"expected the appearances of clip {name} at {path}, found none: make the clips again"
         )
-    form = json.loads(path.read_text(encoding="utf-8"))
-    return Truth(np.array(form["shown"], int), np.array(form["worthless"], bool))
+    form = load_json(path, "the appearances of a clip")
+    try:
+        return Truth(np.array(form["shown"], int), np.array(form["worthless"], bool))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"expected the appearances of a clip in {path}, found: {short_reason(error)}"
+        ) from None

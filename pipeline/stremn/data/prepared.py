@@ -10,7 +10,7 @@ from stremn.data.annotated import Clips, Images
 from stremn.data.datasets import open_clips, open_images, open_videos
 from stremn.data.videos import Videos
 from stremn.errors import InputError
-from stremn.files import replacing
+from stremn.files import load_json, replacing
 from stremn.settings import Settings
 
 SOURCE = "source.json"
@@ -52,11 +52,11 @@ def _opened(opener: Callable[..., T], place: Path) -> T:
     """The dataset noted at a place. Raises InputError when there is no note, or a damaged one."""
     path = place / SOURCE
     try:
-        form = json.loads(path.read_text(encoding="utf-8"))
+        form = load_json(path)
         name, split, options = str(form["dataset"]), form["split"], dict(form["options"])
         own = place.parent if split else place
         folder = own if form["folder"] is None else paths.find_root(place) / form["folder"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"expected a dataset noted in {path}, found {error!r}: run the data stage again"
         ) from error

@@ -3,6 +3,7 @@
 B windows, T frames, C channels (1 grey, 3 RGB), H W pixels.
 """
 
+import tokenize
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,13 @@ from torch import Tensor
 
 from stremn.data.batches import Sampler
 from stremn.data.clips import Pixels
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
 from stremn.files import replacing
 
+NOT_NUMPY = (  # what NumPy raises over a damaged head, which it reads as Python's words
+    *(ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError),
+    *(RecursionError, tokenize.TokenError),
+)
 NAMED = 3  # short videos that a warning names
 
 
@@ -110,8 +115,8 @@ class Videos(Sequence[Pixels]):
     def _kept(self, path: Path, video: Video) -> Pixels | None:
         """A decoded video from the cache; None where there is none, or not what it should be."""
         try:
-            frames = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            frames = mapped_array(path, "decode it again")
+        except InputError:
             return None
         shape = (video.length, self._size, self._size)
         return frames if frames.dtype == np.uint8 and frames.shape[:3] == shape else None
@@ -243,7 +248,7 @@ def mapped_array(path: Path, advice: str) -> Pixels:
     """An array mapped from a NumPy file; InputError, with ``advice``, where the file is damaged."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (ValueError, OSError, EOFError) as problem:
+    except NOT_NUMPY as problem:
         raise InputError(
-            f"expected a NumPy file, found a damaged one at {path} ({problem}): {advice}"
+            f"expected a NumPy file, found a damaged one at {path} ({short_reason(problem)}): {advice}"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from stremn.errors import InputError
 from stremn.evaluation.bootstrap import Interval, bootstrap_mean, paired_difference
 from stremn.evaluation.vos import VOSScores
-from stremn.files import replacing
+from stremn.files import load_json, replacing
 from stremn.settings import Settings
 
 ANY: Final = object()  # any value of a field
@@ -74,7 +74,11 @@ def load_runs(path: Path) -> dict[str, Run]:
     """Inverse of :func:`save_runs`; InputError where there is no such file."""
     if not path.is_file():
         raise InputError(f"expected the runs of the evaluation at {path}, found no file: evaluate first")
-    form = json.loads(path.read_text(encoding="utf-8"))
+    form = load_json(path, "the runs of the evaluation")
+    if not (isinstance(form, dict) and all(isinstance(fields, dict) for fields in form.values())):
+        raise InputError(
+            f"expected the runs of the evaluation in {path}, found something else: evaluate again"
+        )
     return {name: Run.parse(fields, f"{path}: {name}") for name, fields in form.items()}
 
 

@@ -120,7 +120,9 @@ def lifetimes(trace: TraceLike) -> list[Life]:
             done.append(living.pop(frame)._replace(end=step["frame"]))
         for frame, slot in held.items():
             living.setdefault(frame, Life(frame, slot, None))
-    return sorted(done + list(living.values()))
+    return sorted(
+        done + list(living.values()), key=lambda life: (life.frame, life.slot, life.end is None, life.end)
+    )
 
 
 def kept_at_end(trace: TraceLike) -> list[int]:

@@ -92,8 +92,8 @@ def whole_run(run: Run) -> tuple[dict[str, Any], Buffers]:
         np.int32,
     ).reshape(-1, 3)
     slots = int(lives[:, 1].max(initial=0)) + 1
-    mass = np.zeros((done, slots), np.uint8)
-    if done * slots <= MOST_CELLS:
+    mass = np.zeros((done, slots if done * slots <= MOST_CELLS else 0), np.uint8)
+    if mass.size:
         _, values = counting.slot_matrix(steps, "read_mass")
         mass[:, : values.shape[1]] = (255 * np.nan_to_num(values[:, :slots])).round()
     j = np.array(run.j[:done], np.float32).reshape(done, -1)

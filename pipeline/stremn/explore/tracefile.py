@@ -7,8 +7,10 @@ for where these programs put it, and is read picture by picture when it is seen.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from stremn.data.clips import IMAGES, MASKS, Pixels
 from stremn.errors import InputError
@@ -17,9 +19,12 @@ from stremn.explore.pictures import Pictures, pictures
 from stremn.explore.runs import Run, region
 from stremn.explore.session import Session
 from stremn.memory import Trace, TraceStep
+from stremn.settings import Settings
 
 RUNS = "runs:/"
+MOST_GAPS = 100_000  # frames of which a trace says nothing
 SCORED_AT_ONCE = 200  # frames; longer videos are opened without J, as that would read every mask
+MOST_SIDE = 8192  # pixels of a frame that is only said to be there
 NOTHING = 225  # grey of a picture that is not there
 
 
@@ -36,6 +41,25 @@ class Companions:
     frames: Path | None = None
     masks: Path | None = None
     truth: Path | None = None
+
+
+class About(Settings):
+    """What a trace says of itself, as far as it is shown."""
+
+    height: int | None = Field(default=None, ge=1, le=MOST_SIDE)
+    """Of the frames."""
+    width: int | None = Field(default=None, ge=1, le=MOST_SIDE)
+    """Of the frames."""
+    clip: str | None = None
+    """Name of the video."""
+    policy: str | None = None
+    """Rule of the memory."""
+    rule: str | None = None
+    """The same, in the pipeline's traces."""
+    slots: int | None = None
+    """K."""
+    objects: tuple[Annotated[int, Field(ge=0, le=65535)], ...] | None = Field(default=None, max_length=1000)
+    """Ids."""
 
 
 class NoPictures(Pictures):
@@ -118,15 +142,18 @@ def open_trace(
     path = find_trace(name, root)
     trace = Trace.load(path)
     steps = whole(trace)
+    about = About.parse(
+        {name: value for name, value in trace.about.items() if name in About.model_fields}, str(path)
+    )
     beside = companions(path)
-    size = (int(trace.about.get("height") or 120), int(trace.about.get("width") or 160))
+    size = (about.height or 120, about.width or 160)
     drawn = beside.frames is not None and beside.frames.name == "overlay.mp4" and video is None
     if into is not None:
         shown = into.pictures
     elif video is not None or beside.frames is not None:
         shown = pictures(Path(video) if video is not None else beside.frames)  # type: ignore[arg-type]
     else:
-        shown = NoPictures(len(steps), size, str(trace.about.get("clip") or path.stem))
+        shown = NoPictures(len(steps), size, about.clip or path.stem)
     if len(shown) < len(steps):
         raise InputError(
             f"expected a video of {len(steps)} frames as the trace, found {len(shown)}; name another"
@@ -134,7 +161,7 @@ def open_trace(
     masks = None if beside.masks is None or drawn else MaskFolder(beside.masks)
     truth = None if beside.truth is None else MaskFolder(beside.truth)
     session = into or Session(None, shown, truth=truth)
-    session.add(_run(trace, steps, masks, session.truth, path))
+    session.add(_run(about, replace(trace, steps=steps), masks, session.truth, path))
     return session
 
 
@@ -147,6 +174,11 @@ def whole(trace: Trace) -> list[TraceStep]:
     if not trace.steps:
         raise InputError("expected a trace with at least one frame, found an empty one")
     first = trace.steps[0]
+    last = max(step.frame for step in trace.steps)
+    if last > MOST_GAPS + 100 * len(trace.steps):
+        raise InputError(
+            f"expected a trace without long gaps, found frame {last} and {len(trace.steps)} steps"
+        )
     own = {s.frame: s for s in trace.steps if (s.clip, s.row) == (first.clip, first.row)}
     steps: list[TraceStep] = []
     for frame in range(max(own) + 1):
@@ -159,18 +191,18 @@ def whole(trace: Trace) -> list[TraceStep]:
 
 
 def _run(
+    about: "About",
     trace: Trace,
-    steps: list[TraceStep],
     masks: MaskFolder | None,
     truth: Sequence[Pixels] | Pixels | None,
     path: Path,
 ) -> Run:
-    about = trace.about
-    rule = about.get("policy") or about.get("rule") or "trace"
-    objects = [int(i) for i in about.get("objects") or []]
+    steps = trace.steps
+    rule = about.policy or about.rule or "trace"
+    objects = list(about.objects or ())
     if not objects and truth is not None:
         objects = [i for i in np.unique(np.asarray(truth[0])).tolist() if i not in (0, 255)]
-    run = Run(f"{rule} ({path.name})", objects, trace=replace(trace, steps=steps), masks=masks)
+    run = Run(f"{rule} ({path.name})", objects, trace=trace, masks=masks)
     scored = masks is not None and truth is not None and len(steps) <= SCORED_AT_ONCE
     for frame in range(len(steps)):
         known = scored and masks is not None and truth is not None and frame < min(len(masks), len(truth))

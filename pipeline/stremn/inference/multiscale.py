@@ -21,6 +21,8 @@ from stremn.tasks.segmenter import Segmenter, with_given
 from stremn.tasks.sizes import to_working_size
 from stremn.tasks.vos import Rollout, first_appearances, given_masks
 
+MOST = 16  # times a frame's size, of a scale
+
 
 class ScalePass:
     """One scale of a video in progress: its views side by side in one batch (V·B), with one memory.
@@ -107,8 +109,10 @@ class Passes:
         flip: bool = True,
         memories: Sequence[Memory] | None = None,
     ) -> None:
-        if not scales or not all(0 < scale < float("inf") for scale in scales):
-            raise InputError(f"expected scales above 0, found {list(scales)}: try {list(SCALES)}")
+        if not scales or not all(0 < scale <= MOST for scale in scales):
+            raise InputError(
+                f"expected scales above 0 and at most {MOST}, found {list(scales)}: try {list(SCALES)}"
+            )
         self.memories = [make_memory(policy) for _ in scales] if memories is None else list(memories)
         pairs = zip(scales, self.memories, strict=True)
         self._passes = [ScalePass(network, memory, scale, flip) for scale, memory in pairs]

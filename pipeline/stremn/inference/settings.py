@@ -42,7 +42,7 @@ class StreamSettings(Settings):
     """Sizes at which each frame is processed, relative to ``size``; the results are averaged."""
     flip: bool = False
     """Process each frame mirrored, too."""
-    size: int | None = Field(default=None, ge=1)
+    size: int | None = Field(default=None, ge=1, le=16384)
     """Shorter side in pixels at which frames are processed; None: native size."""
     trace: bool = True
     """Record what happens in the memory."""

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from stremn.device import choose
 from stremn.errors import InputError, short_reason
-from stremn.files import replacing
+from stremn.files import parse_json, replacing
 from stremn.inference.multiscale import Passes
 from stremn.inference.plugin import load_noted, note_of
 from stremn.inference.precision import choose_precision, with_precision
+from stremn.inference.saved import Place, check_held, first_memories, saved_policy
 from stremn.inference.settings import StreamSettings
 from stremn.memory import FeatureState, MemoryState, Policy, Trace, make_memory
-from stremn.models.checkpoints import described_network, load_weights
+from stremn.models.checkpoints import fitted_network
 from stremn.models.vos import VOSNetwork
 from stremn.tasks.sizes import scaled_size, to_working_size
 
@@ -239,10 +240,19 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
     if header.get("format") not in (FORMAT, OLD_FORMAT):
         raise InputError(f"expected a stream saved by stremn ({FORMAT}) at {path}, found another file")
     try:
-        return _continued(json.loads(header["about"]), tensors, path, device)
+        about = parse_json(header["about"], "the description of a stream", str(path))
+        return _continued(about, tensors, path, device)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RuntimeError,
+    ) as error:
         raise InputError(
             f"expected a whole saved stream at {path}, found a damaged one ({short_reason(error)}): save it again"
         ) from error
@@ -251,25 +261,28 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
 def _continued(about: dict[str, Any], tensors: dict[str, Tensor], path: str | Path, device: str) -> Stream:
     """The stream that a file describes."""
     meta = about["meta"]
-    network = described_network(meta)
-    load_weights(network, _under(tensors, NETWORK), str(path))
+    network = fitted_network(meta, _under(tensors, NETWORK), str(path))
     names = ("size", "precision", "scales", "flip")  # older files have fewer
     plugin = load_noted(about["plugin"]) if about.get("plugin") else None
-    settings = StreamSettings(
-        **{name: about[name] for name in names if name in about}, device=device, plugin=plugin
-    )
-    stream = Stream(network, Policy(**about["policy"]), meta, settings)
-    steps = json.loads(tensors[TRACE].numpy().tobytes()) if TRACE in tensors else about.get("trace")
+    known = {name: about[name] for name in names if name in about}
+    settings = StreamSettings(**known, device=device, plugin=plugin)
+    stream = Stream(network, saved_policy(about["policy"]), meta, settings)
+    steps = about.get("trace")
+    if TRACE in tensors:
+        steps = parse_json(tensors[TRACE].numpy().tobytes(), "a trace", str(path))
     stream.trace = None if steps is None else Trace.from_dict(steps, str(path))
-    stream.object_ids, stream.frame = about["object_ids"], about["frame"]
-    stream.removed = set(about.get("removed", ()))
-    stream._frame_size = None if about["frame_size"] is None else tuple(about["frame_size"])
+    place = Place(**{n: about[n] for n in Place.model_fields if n in about})
+    stream.object_ids, stream.frame, stream.removed = list(place.object_ids), place.frame, set(place.removed)
+    stream._frame_size = place.frame_size
+    like = first_memories(stream._passes, network, len(stream.object_ids), stream._generator)
     memories = []
-    for number, (height, width) in enumerate(about.get("memory_sizes") or [about["memory_size"]]):
+    for number, (size, kind) in enumerate(zip(place.memory_sizes or (place.memory_size,), like, strict=True)):
         held = {k: v.to(stream.device) for k, v in _under(tensors, _memory(number)).items()}
-        if height and not held:
+        if size[0] and not held:
             raise ValueError(f"the tensors {_memory(number)}* are missing")
-        memories.append(make_memory(stream.policy, held, (height, width)))
+        if held:
+            check_held(held, kind, size)
+        memories.append(make_memory(stream.policy, held, size))
     stream._passes = Passes(stream._net, stream.policy, settings.scales, settings.flip, memories)
     stream._generator.set_state(tensors[RANDOM])
     return stream

@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
-from stremn.errors import InputError
-from stremn.files import replacing
+from stremn.errors import InputError, short_reason
+from stremn.files import load_json, replacing
 from stremn.memory.incoming import Incoming
 
 FORMAT = "stremn-trace"
 VERSION = 1
+LAST = 1 << 31  # no video has as many frames
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,27 @@ class TraceStep:
     evicted_frame: int | None
     counts: list[int] | None = None
     removed: list[int] | None = None
+
+    def check(self) -> None:
+        """ValueError where the parts of a step that was read do not fit together."""
+        frames = [frame for frame in self.held if frame >= 0]
+        most = max(len(self.held), len(self.held_before))
+        lists = (self.ages, self.scores, self.evictable, self.read_mass, self.counts, self.removed)
+        good = (
+            self.action in ("append", "evict", "skip")
+            and min(self.clip, self.row) >= 0
+            and 0 <= self.frame < LAST
+            and all(-1 <= frame <= self.frame for frame in (*self.held, *self.held_before))
+            and len(set(frames)) == len(frames)
+            and all(len(values or ()) <= most for values in lists)
+            and (self.evicted_slot is None or 0 <= self.evicted_slot < len(self.held_before))
+            and (self.evicted_frame is None or 0 <= self.evicted_frame < self.frame)
+        )
+        if not good:
+            raise ValueError(f"a step of frame {self.frame} whose parts do not fit together")
+
+
+STEPS = TypeAdapter(list[TraceStep])
 
 
 @dataclass
@@ -168,9 +191,12 @@ class Trace:
         if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
             raise InputError(f"expected a {FORMAT} of version {VERSION} in {where}, found something else")
         try:
-            return cls([TraceStep(**step) for step in data["steps"]], dict(data["about"]))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"expected complete steps in {where}, found: {error}") from error
+            steps = STEPS.validate_python(data["steps"])
+            for step in steps:
+                step.check()
+            return cls(steps, dict(data["about"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"expected complete steps in {where}, found: {short_reason(error)}") from error
 
     def save(self, path: Path) -> None:
         """Write JSON; the old file stays if writing fails."""
@@ -180,8 +206,4 @@ class Trace:
     @classmethod
     def load(cls, path: Path) -> "Trace":
         """Read what ``save`` wrote."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"expected a trace file at {path}, found: {error}") from error
-        return cls.from_dict(data, str(path))
+        return cls.from_dict(load_json(path, "a trace"), str(path))

@@ -9,16 +9,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, overload
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from stremn.errors import InputError
-from stremn.files import replacing
+from stremn.errors import InputError, short_reason
+from stremn.files import parse_json, replacing
 from stremn.models.registry import SYSTEMS, N, build_model
 from stremn.models.vos import VOSNetwork
 
 FORMAT = "stremn-model 1"
+LARGEST = 8192  # setting of a network in a file, such as a number of channels
 
 
 def to_bytes(model: nn.Module, meta: dict[str, Any]) -> bytes:
@@ -50,7 +52,14 @@ def read_meta(path: Path) -> dict[str, Any]:
     described = header.get("meta") if header.get("format") == FORMAT else header.get(FORMAT)  # older, present
     if described is None:
         raise InputError(f"expected a checkpoint saved by stremn ({FORMAT}) at {path}, found another file")
-    return dict(json.loads(described))
+    meta = parse_json(described, "the description of a network", str(path))
+    if not (
+        isinstance(meta, dict)
+        and isinstance(meta.get("fields"), dict)
+        and isinstance(meta.get("system"), str)
+    ):
+        raise InputError(f"expected a description with system and fields in {path}, found something else")
+    return meta
 
 
 def shipped_checkpoint(name: str = "stremn") -> Path:
@@ -76,9 +85,44 @@ def load_model(path: Path, systems: Mapping[str, Any] = SYSTEMS) -> tuple[nn.Mod
         InputError: not a checkpoint of one of these systems, or weights that do not fit.
     """
     meta = read_meta(path)
-    model = described_network(meta, systems)
-    load_weights(model, load(path.read_bytes()), str(path))
+    model = fitted_network(meta, load(path.read_bytes()), str(path), systems)
     return model.eval(), meta
+
+
+@overload
+def fitted_network(meta: Mapping[str, Any], weights: dict[str, Tensor], where: str) -> VOSNetwork: ...
+@overload
+def fitted_network(
+    meta: Mapping[str, Any], weights: dict[str, Tensor], where: str, systems: Mapping[str, type[N]]
+) -> N: ...
+def fitted_network(
+    meta: Mapping[str, Any], weights: dict[str, Tensor], where: str, systems: Mapping[str, Any] = SYSTEMS
+) -> nn.Module:
+    """The network that a file describes with the weights of the file, which are compared before memory is taken.
+
+    Raises:
+        InputError: no description of a network of these systems, or weights that do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            check_weights(described_network(meta, systems), weights, where)
+        model = described_network(meta, systems)
+    except InputError:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
+        raise InputError(
+            f"expected the description of a network in {where}, found other settings ({short_reason(error)})"
+        ) from error
+    load_weights(model, weights, where)
+    return model
 
 
 @overload
@@ -88,19 +132,29 @@ def described_network(meta: Mapping[str, Any], systems: Mapping[str, type[N]]) -
 def described_network(meta: Mapping[str, Any], systems: Mapping[str, Any] = SYSTEMS) -> nn.Module:
     """The network that a description names, without looking for pretrained weights: its own follow."""
     fields = {**meta["fields"], **({"pretrained": False} if "pretrained" in meta["fields"] else {})}
+    if any(isinstance(value, int) and value > LARGEST for value in fields.values()):
+        raise InputError(
+            f"expected settings of a network of at most {LARGEST}, found more in its description"
+        )
     network: nn.Module = build_model(meta["system"], fields, systems)
     return network
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:
     """Load every tensor, and complain in one line about a missing, extra or misshapen one."""
+    check_weights(model, weights, where)
+    model.load_state_dict(weights)
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Complain in one line about a missing, extra or misshapen tensor."""
     own = model.state_dict()
     for name, tensor in weights.items():
         if name in own and tensor.shape != own[name].shape:
             raise InputError(
                 f"weight {name!r} in {where}: expected shape {tuple(own[name].shape)}, found {tuple(tensor.shape)}"
             )
-    missing, extra = model.load_state_dict(weights, strict=False)
+    missing, extra = own.keys() - weights.keys(), weights.keys() - own.keys()
     if missing or extra:
         raise InputError(
             f"weights in {where} do not fit: missing {sorted(missing)[:3]}, not known {sorted(extra)[:3]}"

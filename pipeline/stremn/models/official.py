@@ -5,6 +5,7 @@ A release is one PyTorch file with a dictionary of tensors (a "state dict"). It 
 and every place its tensor, of the same shape. Names may all start with ``module.``.
 """
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"expected weights saved by torch.save at {path}, found {found}: download the file itself"
         )
+    _check_growth(path)
     try:
         found_there = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the parser of a foreign file stumbles over
@@ -150,6 +152,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     prefixed = all(name.startswith(PREFIX) for name in found_there)
     return {name.removeprefix(PREFIX) if prefixed else name: v for name, v in found_there.items()}
+
+
+def _check_growth(path: Path) -> None:
+    """InputError where a zip archive is compressed, which ``torch.save`` never does: it may grow without end."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grown = sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # no zip archive, or a damaged one: PyTorch says what is wrong
+        return
+    if grown > path.stat().st_size:
+        raise InputError(
+            f"expected weights as torch.save writes them in {path}, found an archive that grows to {grown >> 20} MB: "
+            "download the released file"
+        )
 
 
 def renamed(

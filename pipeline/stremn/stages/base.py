@@ -20,13 +20,14 @@ from matplotlib.figure import Figure
 from stremn import paths
 from stremn.device import choose
 from stremn.display import let_notebooks_draw
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
 from stremn.settings import Settings
 from stremn.tracking import Logger
 
 P = TypeVar("P", bound=Settings)
 OUT = "STREMN_STAGE_OUT"  # set by the runner for the notebook's process
 CHANGES = "STREMN_STAGE_CHANGES"  # set with it: JSON of the settings that replace those of params.yaml
+MOST_VALUES = 100_000  # of a file of settings
 DOTS = 110  # per inch, of figures
 
 
@@ -109,19 +110,51 @@ class Stage(Generic[P]):
         self.at_close.close()
 
 
+def load_yaml(path: Path) -> dict[Any, Any]:
+    """The tables of a YAML file; InputError where it is none, or where its references grow without end."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _values(content, {}, [])
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"expected YAML in {path}, found: {short_reason(error)}") from None
+    if values > MOST_VALUES:
+        raise InputError(
+            f"expected at most {MOST_VALUES} values in {path}, found references that stand for {values}"
+        )
+    if not isinstance(content, dict):
+        raise InputError(f"expected profiles in {path}, found a {type(content).__name__}")
+    return content
+
+
+def _values(content: Any, known: dict[int, int], inside: list[int]) -> int:
+    """How many values there are when every reference is written out; each shared part is counted once."""
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) in inside:
+        raise ValueError("a reference to what holds it")
+    if id(content) not in known:
+        inside.append(id(content))
+        parts = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_values(part, known, inside) for part in parts)
+        inside.pop()
+    return known[id(content)]
+
+
 def read_block(root: Path, profile: str, stage: str) -> dict[str, Any]:
     """One stage's block of ``params.yaml``."""
     path = root / paths.MARKER
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"expected YAML in {path}, found: {' '.join(str(error).split())}") from error
+    content = load_yaml(path)
     profiles = [k for k, v in content.items() if isinstance(v, dict)]
     if profile not in profiles:
         raise InputError(f"expected a profile of {', '.join(profiles)} in {path}, found {profile!r}")
     if stage not in content[profile]:
         raise InputError(f"expected a block {profile}.{stage} in {path}, found none")
-    return dict(content[profile][stage])
+    block = content[profile][stage]
+    if not isinstance(block, dict):
+        raise InputError(
+            f"expected keys and values in {profile}.{stage} of {path}, found a {type(block).__name__}"
+        )
+    return dict(block)
 
 
 def read_parameters(

@@ -1,6 +1,5 @@
 """Stage 9: the papers' numbers beside ours, as a page of Markdown with its files and as one HTML file."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from stremn.evaluation.runs import load_runs
+from stremn.files import load_json
 from stremn.report.page import Report, Section, Table
 from stremn.report.report_tables import (
     LABELS,
@@ -125,7 +125,8 @@ COST_TEXT = "Ratios compare the last hundred frames with the second hundred: 1 i
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = load_json(path, "numbers of an earlier stage")
+    return found
 
 
 def _pictures(folder: Path) -> list[Path]:

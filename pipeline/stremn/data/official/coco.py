@@ -1,6 +1,5 @@
 """COCO instances (cocodataset.org): ``annotations/instances_<split>.json`` and ``<split>/<file name>``."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 from stremn.data.annotated import ImageFiles, Images
 from stremn.data.clips import Pixels
 from stremn.data.official.rle import decode
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
+from stremn.files import load_json
 
 MOST = 254  # objects in one mask: ids are bytes and 255 is void
 
@@ -81,7 +81,7 @@ def _read(path: Path) -> tuple[dict[int, tuple[str, int, int]], dict[int, list[t
     if not path.is_file():
         raise InputError(f"expected the annotations {path} of COCO, found no such file: unpack them there")
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
         images = {i["id"]: (i["file_name"], int(i["height"]), int(i["width"])) for i in content["images"]}
         objects: dict[int, list[tuple[float, Any]]] = {}
         for one in content["annotations"]:
@@ -89,10 +89,10 @@ def _read(path: Path) -> tuple[dict[int, tuple[str, int, int]], dict[int, list[t
                 objects.setdefault(one["image_id"], []).append(
                     (float(one["area"]), _small(one["segmentation"]))
                 )
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
         raise InputError(
             f"expected images and annotations in {path}, found something else "
-            f"({type(problem).__name__}: {problem}): get the file again"
+            f"({type(problem).__name__}: {short_reason(problem)}): get the file again"
         ) from None
     unknown = sorted(set(objects) - set(images))
     if unknown:

@@ -4,11 +4,11 @@
 the file of train; that of valid has them in some releases.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from stremn.errors import InputError
+from stremn.errors import InputError, short_reason
+from stremn.files import load_json
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ def read_meta(path: Path, *, complete: bool = True) -> dict[str, Objects]:
     if not path.is_file():
         raise InputError(f"expected {path} of YouTube-VOS, found no such file: unpack it there")
     try:
-        videos = json.loads(path.read_bytes())["videos"]
+        videos = load_json(path)["videos"]
         found = {str(name): _objects(video) for name, video in videos.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
         raise InputError(
             f"expected the meta.json of YouTube-VOS, videos with their objects, in {path}, found something else "
-            f"({type(problem).__name__}: {problem}): get the file again"
+            f"({type(problem).__name__}: {short_reason(problem)}): get the file again"
         ) from None
     for name, objects in found.items():
         if complete and not (objects and all(0 < n < 255 and one.frames for n, one in objects.items())):
