@@ -12,7 +12,11 @@ from av.stream import Disposition
 from stremn.data.truncated import ends_early
 from stremn.errors import InputError
 
-STRICT = {"err_detect": "explode"}  # FFmpeg: do not conceal damage
+STRICT = {
+    "err_detect": "explode",
+    "max_pixels": str(2**26),
+}  # FFmpeg: do not conceal damage; 8192×8192 at most
+LOCAL = {"protocol_whitelist": "file"}  # FFmpeg: a playlist opens nothing on a network
 INDEXED = "mp4"  # in FFmpeg's name of containers that list their frames
 THREADS = 4  # of a pass; fixed, because as many frames before a damaged one may be lost
 
@@ -46,7 +50,7 @@ class Decoder:
         self.given, self.left_out, self.cut_short = 0, skip, False
         self._last, self._rising = -(2**63), True  # time of the last frame; whether all times rise
         try:
-            self._container: Any = av.open(str(path))
+            self._container: Any = av.open(str(path), options=LOCAL)
         except (FFmpegError, OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise InputError(
@@ -60,6 +64,11 @@ class Decoder:
             raise InputError(f"expected a video in {path}, found {what}; name another file")
         self.streams, self.indexed = len(videos), INDEXED in self._container.format.name
         self.stream: Any = videos[0]
+        if self.stream.codec_context is None:
+            self._container.close()
+            raise InputError(
+                f"expected a video in {path}, found one of a codec that is not known; convert it"
+            )
         self.stream.codec_context.options = STRICT
         self.stream.codec_context.thread_count = THREADS
         # an error of one thread of several frames would become the others' error

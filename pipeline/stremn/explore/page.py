@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from tornado.web import ErrorHandler
 
 from stremn.errors import InputError
 
 ADDRESS = "127.0.0.1"
+NAMES = (ADDRESS, "localhost")  # of the host that a request may name
 SHARE = Path(__file__).parent / "share"  # our template of the page: voila's own loads fonts from the network
 
 
@@ -51,7 +53,7 @@ def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool
     with tempfile.TemporaryDirectory(prefix="stremn-explore-") as folder:
         path = Path(folder) / "explorer.ipynb"
         nbformat.write(page(settings), path)
-        app = Voila(ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token)
+        app = _local(Voila)(ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token)
         app.initialize([str(path), "--template=stremn", "--Voila.log_level=WARN"])
         print(f"explorer: {url}\nCtrl-C stops it.", flush=True)
         if browser:
@@ -60,6 +62,29 @@ def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool
         with contextlib.suppress(KeyboardInterrupt):
             app.start()
     print("stopped", file=sys.stderr)
+
+
+def _local(voila: type[Any]) -> type[Any]:
+    """Voila that answers requests to this machine's own names alone.
+
+    It listens on the local address only; yet a page of another host, whose name is made to lead here (DNS
+    rebinding), has the browser send requests. They name that host.
+    """
+
+    class Local(voila):  # type: ignore[misc]
+        def listen(self) -> None:
+            found = self.app.find_handler
+
+            def find_handler(request: Any, **arguments: Any) -> Any:
+                if request.host_name in NAMES:
+                    return found(request, **arguments)
+                refused = {"status_code": 403}
+                return self.app.get_handler_delegate(request, ErrorHandler, refused)
+
+            self.app.find_handler = find_handler
+            super().listen()
+
+    return Local
 
 
 def _port(wanted: int | None) -> int:

@@ -37,7 +37,7 @@ class Place(Settings):
 
 def saved_policy(fields: Any) -> Policy:
     """A memory rule from its fields; ValueError where they are others."""
-    policy: Policy = POLICY.validate_python(fields)
+    policy: Policy = POLICY.validate_python(vars(Policy(**fields)))
     if policy.name not in POLICIES or (policy.slots or 0) > MOST_SLOTS:
         raise ValueError(f"a rule {policy.name!r} with {policy.slots} slots")
     return policy
