@@ -7,8 +7,10 @@ pictures of 32×40 pixels, three frames.
 import contextlib
 import io
 import json
+import os
 import pickle
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ from stremn.stages.base import read_parameters
 
 TINY = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": [8, 8, 8]}
 SIZE = (32, 40)
+RUN = Path(tempfile.gettempdir()) / "stremn-was-run"  # what the malicious files would write
 LIMIT = 32 << 20  # bytes that an archive may grow to here
 
 
@@ -99,15 +102,13 @@ def pickles(_: Path) -> dict[str, bytes]:
         for info in old.infolist():
             content = old.read(info)
             new.writestr(info.filename, content if "/data/0" not in info.filename else bytes(10 * LIMIT))
-    import os
-
     return {
         "zip.pth": plain,
         "old.pth": _saved(good, _use_new_zipfile_serialization=False),
         "nested.pth": _saved({"state_dict": good, "epoch": 3}),
         "bomb.pth": grown.getvalue(),
-        "evil.pth": _saved({"a": Evil(os.system, "touch /tmp/stremn-was-run")}),
-        "evil-old.pth": pickle.dumps(Evil(eval, "open('/tmp/stremn-was-run', 'w')"), 2),
+        "evil.pth": _saved({"a": Evil(os.system, f"touch {RUN}")}),
+        "evil-old.pth": pickle.dumps(Evil(eval, f"open({str(RUN)!r}, 'w')"), 2),
         "evil-memory.pth": pickle.dumps(Evil(bytearray, 1 << 36), 2),
         "array.pth": pickle.dumps({"conv": [np.ones((3, 3, 2, 2), np.float32), np.ones(2, np.float32)]}, 2),
     }
@@ -235,7 +236,7 @@ def archives(_: Path) -> dict[str, bytes]:
     for name, members in {
         "good.zip": {"a/b.txt": b"text" * 200, "a/c.txt": b""},
         "up.zip": {"../up.txt": b"x"},
-        "absolute.zip": {"/tmp/absolute.txt": b"x"},
+        "absolute.zip": {str(RUN): b"x"},
         "bomb.zip": {"zeros": bytes(2 * LIMIT)},
     }.items():
         file = io.BytesIO()
@@ -353,7 +354,9 @@ def videos(folder: Path) -> dict[str, bytes]:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(_frame(t), format="rgb24")))
             container.mux(stream.encode())
         found[name] = (folder / name).read_bytes()
-    found["list.m3u8"] = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
+    found["list.m3u8"] = (
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
+    )
     found["list.ffconcat"] = b"ffconcat version 1.0\nfile /etc/passwd\n"
     return found
 
