@@ -1,7 +1,7 @@
 """Which files of a folder count, in which order, and lists of names in text files: one idea for all who read folders."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -60,8 +60,17 @@ def files_in(folder: Path, suffixes: Collection[str] | None = None) -> list[Path
     return [
         path
         for path in entries(folder)
-        if (suffixes is None or path.suffix.lower() in suffixes) and path.is_file()
+        if (suffixes is None or path.suffix.lower() in suffixes) and not path.is_dir()
     ]
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """As ``files_in``, of a folder and all folders in it that count; links to folders are not followed."""
+    for path in entries(folder):
+        if path.is_dir():
+            yield from () if path.is_symlink() else files_below(path, suffixes)
+        elif path.suffix.lower() in suffixes:
+            yield path
 
 
 def folders_in(folder: Path) -> list[str]:

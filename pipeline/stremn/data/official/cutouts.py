@@ -10,7 +10,7 @@ from PIL import Image
 
 from stremn.data import photographs
 from stremn.data.annotated import ImageFiles, Images
-from stremn.data.clips import Pixels
+from stremn.data.pictures import Pixels, decoded, upright
 from stremn.errors import InputError
 from stremn.listing import files_in
 
@@ -85,15 +85,12 @@ def _margin(shape: tuple[int, ...], margin: float) -> list[tuple[int, int]]:
 
 
 def _rgba(path: Path) -> Pixels:
-    """A picture as uint8 (H, W, 4)."""
-    try:
-        with Image.open(path) as file:
-            if "A" not in file.getbands() and "transparency" not in file.info:
-                raise InputError(
-                    f"expected a picture with an alpha channel, found mode {file.mode} in {path}"
-                )
-            return np.array(file.convert("RGBA"))
-    except (OSError, SyntaxError) as problem:
-        raise InputError(
-            f"expected a readable picture, found a damaged one at {path} ({problem}): replace it"
-        ) from None
+    """A picture as uint8 (H, W, 4), upright."""
+
+    def read(file: Image.Image) -> Pixels | str:
+        return np.array(upright(file).convert("RGBA")) if file.has_transparency_data else file.mode
+
+    found = decoded(path, read)
+    if isinstance(found, str):
+        raise InputError(f"expected a picture with an alpha channel, found mode {found} in {path}")
+    return found

@@ -18,6 +18,7 @@ from stremn.data.pictures import Pixels, read_image
 from stremn.data.video_file import VideoFile
 from stremn.data.videos import Video, Videos, resized
 from stremn.errors import InputError
+from stremn.listing import files_below, files_in
 
 NAME = re.compile(r"S(\d+)_([A-Za-z]+)(?:_\d+)?\.(\d+)_(\d+)$")
 FILE = re.compile(r"Walking(?: \d+)?\.\d+$")
@@ -60,7 +61,9 @@ def open_human(
 
 def _of_images(root: Path, subject: int, size: int) -> list[Video]:
     takes: dict[str, list[tuple[int, Path]]] = {}
-    for path in sorted(root.rglob(f"S{subject}_Walking*.jpg")):
+    for path in files_below(root, (".jpg",)):
+        if not path.name.startswith(f"S{subject}_Walking"):
+            continue
         match = NAME.match(path.stem)
         if match is None:
             raise InputError(
@@ -73,7 +76,7 @@ def _of_images(root: Path, subject: int, size: int) -> list[Video]:
 
 def _of_files(root: Path, subject: int, size: int) -> list[Video]:
     videos = []
-    for path in sorted((root / f"S{subject}" / "Videos").glob("Walking*.mp4")):
+    for path in files_in(root / f"S{subject}" / "Videos", (".mp4",)):
         if not FILE.match(path.stem):
             continue  # WalkingDog, WalkingTogether: other scenarios
         count = VideoFile(path).declared or 0

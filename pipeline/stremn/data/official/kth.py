@@ -20,6 +20,7 @@ from stremn.data.clips import Pixels
 from stremn.data.video_file import VideoFile
 from stremn.data.videos import Video, Videos, luma, resized
 from stremn.errors import InputError
+from stremn.listing import files_below
 
 TRAIN, TEST = range(1, 17), range(17, 26)  # persons, as PredRNN divides them
 VALIDATION = (15, 16)  # of the training persons
@@ -53,7 +54,8 @@ def open_kth(
     root = Path(root)
     persons = _persons(split, validation)
     ranges = read_ranges(root / "00sequences.txt")
-    paths = {p.name.removesuffix("_uncomp.avi"): p for p in sorted(root.rglob("person*_uncomp.avi"))}
+    files = (p for p in files_below(root, (".avi",)) if re.fullmatch(r"person.*_uncomp", p.stem))
+    paths = {p.stem.removesuffix("_uncomp"): p for p in files}
     strange = sorted(set(paths) - set(ranges))
     if strange:
         raise InputError(
