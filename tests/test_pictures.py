@@ -131,6 +131,13 @@ def test_a_smoothed_palette_is_one_object(tmp_path: Path) -> None:
         assert (ids.astype(bool) != INSIDE).mean() < 0.01
 
 
+def test_shades_that_a_palette_makes_of_an_edge_are_told(tmp_path: Path) -> None:
+    soft = clear((30, 144, 255)).resize((W // 2, H // 2), Image.Resampling.LANCZOS).resize((W, H))
+    soft.convert("P").save(tmp_path / "web.png")
+    ids, lines = told(lambda: read_mask(tmp_path / "web.png"))
+    assert ids.max() == 1 or (len(lines) == 1 and "edges without area" in lines[0])
+
+
 def test_several_objects_keep_their_ids(tmp_path: Path) -> None:
     other = np.array([0, 4, 9, 1])  # ids whose indices are in another order
     colours = [tuple(int(v) for v in palette()[i]) for i in other]

@@ -154,7 +154,7 @@ def _by_palette(ids: Pixels, colours: Pixels) -> Reading:
         by_colour[used] = numbers
         return Reading(by_colour[ids], "DAVIS's colours in another order than DAVIS's: the colour is the id")
     if colours[0].max() <= BLACK and not _shades_of_one(ids, colours, shown):
-        return Reading(ids)
+        return Reading(ids, _edges_only(ids, used))
     if not (shown.max(axis=1) <= DARK).any():
         if 0 not in used:
             raise NoMask("a palette without black and without index 0")
@@ -162,6 +162,17 @@ def _by_palette(ids: Pixels, colours: Pixels) -> Reading:
     values = colours[ids]
     read = _of_grey(values[..., 0], lossy=False) if grey else _of_colours(values, lossy=False)
     return Reading(read.ids, read.how or "index 0 of the palette is not black: black is background")
+
+
+def _edges_only(ids: Pixels, used: NDArray[np.integer]) -> str:
+    """A word about a palette picture in which several ids have no area: shades at an edge, maybe."""
+    if len(used) <= 4:
+        return ""
+    whole = ndimage.maximum_filter(ids, 3) == ndimage.minimum_filter(ids, 3)
+    thin = set(used.tolist()) - set(np.unique(ids[whole]).tolist()) - {0}
+    if len(thin) < 3:
+        return ""
+    return f"{len(thin)} of {len(used) - 1} ids are edges without area; paint without smoothing if these are no objects"
 
 
 def _shades_of_one(ids: Pixels, colours: Pixels, shown: NDArray[np.integer]) -> bool:
