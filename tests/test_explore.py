@@ -318,6 +318,22 @@ def test_a_trace_of_segment_opens_with_its_masks(network: STReMN, clip: Any, tmp
         opened.what_if(run, 3, drop=0)
 
 
+def test_a_trace_of_a_part_shows_the_frames_of_that_part(network: STReMN, clip: Any, tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "v.mp4", 10) as video:
+        for frame in clip[0]:
+            video.write(frame)
+    save_model(tmp_path / "weights", network, META)
+    given = {2: first_seen(clip[1])[0]}
+    segment_video(
+        tmp_path / "v.mp4", given, tmp_path / "out", start=2, checkpoint=tmp_path / "weights", slots=3
+    )
+    shown = open_trace(tmp_path / "out", tmp_path / "v.mp4").pictures
+    whole = pictures(tmp_path / "v.mp4")
+    assert len(shown) == LENGTH - 2
+    for number in (0, 3, len(shown) - 1):
+        np.testing.assert_array_equal(shown.again()[number], whole[number + 2])
+
+
 def test_a_trace_of_the_pipeline_finds_clip_truth_and_masks(
     network: STReMN, clip: Any, tmp_path: Path
 ) -> None:

@@ -68,7 +68,8 @@ def _show_warning(
 def main(arguments: list[str] | None = None) -> int:
     """The entry point; returns the exit code.
 
-    0: done. 2: bad input, explained in one line on stderr. 130: stopped by Ctrl-C. Anything else raises.
+    0: done. 2: bad input, explained in one line on stderr. 130: stopped by Ctrl-C, 143: by SIGTERM, 129: by SIGHUP.
+    Anything else raises.
     """
     try:
         with warnings.catch_warnings():

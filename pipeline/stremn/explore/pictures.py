@@ -107,6 +107,23 @@ class FolderPictures(Pictures):
         return read_image(self._folder.files[number], self._folder.files)
 
 
+class PartPictures(Pictures):
+    """The frames of a video from ``start`` on, counted from 0."""
+
+    def __init__(self, whole: Pictures, start: int) -> None:
+        super().__init__()
+        self._whole, self._start, self.name, self.size = whole, start, whole.name, whole.size
+
+    def __len__(self) -> int:
+        return max(0, len(self._whole) - self._start)
+
+    def again(self) -> "Pictures":
+        return PartPictures(self._whole.again(), self._start)
+
+    def _load(self, number: int) -> Pixels:
+        return self._whole[number + self._start]
+
+
 class VideoPictures(Pictures):
     """A video file: the frames of its list, decoded when they are seen.
 

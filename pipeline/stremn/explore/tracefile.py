@@ -15,7 +15,7 @@ from pydantic import Field
 from stremn.data.clips import IMAGES, MASKS, Pixels
 from stremn.errors import InputError
 from stremn.explore.masks import MaskFolder
-from stremn.explore.pictures import Pictures, pictures
+from stremn.explore.pictures import PartPictures, Pictures, pictures
 from stremn.explore.runs import Run, region
 from stremn.explore.session import Session
 from stremn.memory import Trace, TraceStep
@@ -152,6 +152,8 @@ def open_trace(
         shown = into.pictures
     elif video is not None or beside.frames is not None:
         shown = pictures(Path(video) if video is not None else beside.frames)  # type: ignore[arg-type]
+        if video is not None and trace.about.get("start"):  # the trace counts from the first segmented frame
+            shown = PartPictures(shown, int(trace.about["start"]))
     else:
         shown = NoPictures(len(steps), size, about.clip or path.stem)
     if len(shown) < len(steps):
