@@ -136,7 +136,7 @@ class _LooksAhead(DifferentiableMemory):
             if slot != chosen:
                 self.changed.append(template.frame)
                 weights_1OS = self._into([slot], template)
-        self.state = apply(self.state, template, weights_1OS, per_object=False)
+        self.state = apply(self.state, template, weights_1OS, self.policy)
 
     def _best(self, slots: list[int], template: Template, generator: torch.Generator | None) -> int:
         """Which of the slots (E) is best overwritten, by the mean J of the frames that follow; a draw: the first."""
@@ -145,7 +145,7 @@ class _LooksAhead(DifferentiableMemory):
             _repeated(self.state, len(slots)),
             _repeated(template, len(slots)),
             self._into(slots, template),
-            per_object=False,
+            self.policy,
         )
         segmenter = Segmenter(self.clip.network, branches)
         stop = min(template.frame + 1 + self.horizon, len(self.clip.masks_THW))

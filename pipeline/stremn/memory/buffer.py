@@ -75,7 +75,7 @@ class MemoryBuffer:
         if fused is not None:
             for name, tensor in fused.tensors.items():
                 self._room[name][fused.where] = tensor
-        new = template_tokens(template, self.policy.per_object)
+        new = template_tokens(template, self.policy)
         new["frame_index"] = torch.where(template.present, template.frame, EMPTY)
         new["given"] = template.given & template.present
         stored, slot = weights_BOS.max(-1)

@@ -61,7 +61,7 @@ class FeatureState:
 
 def template_entries(template: Template, update_keys: bool) -> dict[str, Tensor]:
     """The features of a template as entries that nothing has used yet, by the names of ``FeatureState``."""
-    new = template_tokens(template, False)
+    new = template_tokens(template)
     batch, objects, positions, _ = new["values"].shape
     if not update_keys:
         new["update_keys"] = new["values"].new_empty(batch, objects, positions, 0)

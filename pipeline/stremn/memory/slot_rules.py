@@ -100,6 +100,22 @@ def most_similar(incoming: Incoming) -> Tensor:
     return best(incoming.similarity("keys"), incoming.evictable)
 
 
+def redundancy(incoming: Incoming) -> Tensor:
+    """The template most like another one where they show the objects, by the read keys; see ``memory.redundancy``."""
+    return best(incoming.similarity("redundancy"), incoming.evictable)
+
+
+def learned_redundancy(incoming: Incoming) -> Tensor:
+    """Redundancy of update keys and worth, both learned, in place of Eq. 1; then Eqs. 2–4."""
+    return straight_through(
+        incoming.similarity("learned_redundancy") * incoming.logit_scale,
+        incoming.evictable,
+        temperature=incoming.policy.temperature,
+        noise=incoming.noise,
+        generator=incoming.generator,
+    )
+
+
 def similar_pair(incoming: Incoming) -> Tensor:
     """The older template of the most similar pair of slots, by Eq. 1 on the read keys.
 

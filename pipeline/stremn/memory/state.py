@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from stremn.memory.policy import Policy
 from stremn.ops.attention import Affinity
 from stremn.ops.similarity import normalised
 
@@ -53,6 +54,8 @@ class Template:
         cover: share of each position that the object covers, (B, O, 1, h, w) in [0, 1]; None unless a
             regulariser asks for it (see ``ops.affinity_regularisers``).
         foreground: probability of each object at each position, (B, O, h, w); None where nothing is known of it.
+        worth: what the network's score of a template adds to its redundancy, (B, O), any real number; high: it goes
+            first. None where the network has no such score.
         affinity: how the network compares keys, for rules that look at the read.
     """
 
@@ -68,6 +71,7 @@ class Template:
     fusion: Fusion | None = None
     cover: Tensor | None = None
     foreground: Tensor | None = None
+    worth: Tensor | None = None
     affinity: Affinity = "dot"
 
 
@@ -88,6 +92,7 @@ class MemoryState:
         given: boolean (B, O, K), the slot's mask was given.
         size: (h, w).
         covers: ``Template.cover`` of the slots, (B, O, K, N, 1); None where the templates have none.
+        worths: ``Template.worth`` of the slots, (B, O, K, 1, 1); None where the templates have none.
     """
 
     keys: Tensor
@@ -97,6 +102,7 @@ class MemoryState:
     given: Tensor
     size: tuple[int, int] = (0, 0)
     covers: Tensor | None = None
+    worths: Tensor | None = None
 
     @classmethod
     def empty(cls) -> "MemoryState":
@@ -124,14 +130,28 @@ class MemoryState:
         return sum(t.numel() * t.element_size() for t in self.tensors().values())
 
 
-def template_tokens(template: Template, per_object_keys: bool) -> dict[str, Tensor]:
-    """The rows of a template in the layout of the state: key, value, update key, cover where it has one."""
+def covered(template: Template) -> Tensor:
+    """Share of each position that the object covers, (B, O, N) in [0, 1]; 1 where the template knows of no object."""
+    if template.foreground is None:
+        return torch.ones_like(template.value[:, :, 0]).flatten(-2)
+    return template.foreground.flatten(-2)
+
+
+def template_tokens(template: Template, policy: Policy | None = None) -> dict[str, Tensor]:
+    """The rows of a template in the layout of the state: key, value, update key, and what a rule asks for besides."""
+    sees_objects = policy is not None and policy.entry.sees_objects
     key = tokens(template.key)
-    if per_object_keys and key.shape[1] == 1:
+    if policy is not None and policy.per_object and key.shape[1] == 1:
         key = key.expand(-1, template.value.shape[1], -1, -1)
     rows = {
         "keys": key,
         "values": tokens(template.value),
         "update_keys": normalised(tokens(template.update_key)),
     }
-    return rows if template.cover is None else {**rows, "covers": tokens(template.cover)}
+    if template.cover is not None:
+        rows["covers"] = tokens(template.cover)
+    elif sees_objects:
+        rows["covers"] = covered(template)[..., None]
+    if sees_objects and template.worth is not None:
+        rows["worths"] = template.worth[..., None, None]
+    return rows

@@ -14,6 +14,7 @@ from stremn.errors import InputError
 from stremn.memory.fusion import fused_state, similarity_to_newer
 from stremn.memory.incoming import Incoming
 from stremn.memory.policy import Policy
+from stremn.memory.redundancy import redundancy
 from stremn.memory.rivals import determinants_without, foreground_shares
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
@@ -127,17 +128,17 @@ def write(
     """
     weights_BOS = decide(state, template, policy, generator=generator, noise=noise, trace=trace)
     state = fused_state(state, template, weights_BOS, policy)
-    return apply(state, template, weights_BOS, policy.per_object)
+    return apply(state, template, weights_BOS, policy)
 
 
-def apply(state: MemoryState, template: Template, weights_BOS: Tensor, per_object: bool) -> MemoryState:
+def apply(state: MemoryState, template: Template, weights_BOS: Tensor, policy: Policy) -> MemoryState:
     """Eq. 4 for every tensor of the state, given the weights."""
     grows = bool(weights_BOS[..., -1].any())
     weights = weights_BOS if grows else weights_BOS[..., :-1]
     if not weights.shape[-1]:  # an empty memory and nothing to store
         return state
     stored = {}
-    for name, new in template_tokens(template, per_object).items():
+    for name, new in template_tokens(template, policy).items():
         old = getattr(state, name) if state.slots else new.new_empty(*new.shape[:2], 0, *new.shape[2:])
         padded = F.pad(old, (0, 0, 0, 0, 0, 1)) if grows else old
         stored[name] = _blend(padded, new, weights[:, : new.shape[1]])
@@ -178,6 +179,8 @@ def _scores(state: MemoryState, template: Template, which: str, shared: bool) ->
         scores = similarity_to_newer(state)
     elif which == "foreground":
         scores = foreground_shares(state, template)
+    elif which in ("redundancy", "learned_redundancy"):
+        scores = redundancy(state, template, learned=which == "learned_redundancy")
     elif which == "determinant":
         scores = determinants_without(state)
     else:

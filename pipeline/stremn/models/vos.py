@@ -67,6 +67,7 @@ class VOSNetwork(nn.Module):
         memorises_padding: in the memory encoder the masks reach over the border, else they are 0 there.
         update_from: what the incoming side of Eq. 1 sees: the ``image`` alone, or the ``mask`` too.
         age_score: what a slot's age in frames adds to its score; None: nothing.
+        worth: what a template's worth adds to its redundancy, see ``update.Worth``; None: nothing.
     """
 
     stride: int
@@ -83,6 +84,7 @@ class VOSNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.age_score: Callable[[Tensor], Tensor] | None = None
+        self.worth: nn.Module | None = None
 
     @property
     def top_k(self) -> int | None:
@@ -151,6 +153,7 @@ class VOSNetwork(nn.Module):
             fusion=self.fusion,
             cover=cover,
             foreground=foreground,
+            worth=None if self.worth is None else self.worth(value, foreground),
             affinity=self.affinity,
         )
 
