@@ -25,7 +25,7 @@ from stremn.generate.recurring import make_recurring, write_recurring
 from stremn.generate.visits import RecurringSettings
 from stremn.inference.greedy import greedy
 from stremn.inference.oracle import belady
-from stremn.memory import POLICIES, make_policy
+from stremn.memory import make_policy
 from stremn.models.checkpoints import load_model, shipped_checkpoint
 from stremn.tasks.vos import rollout
 
@@ -103,7 +103,7 @@ def rules(
             for clip in clips
         ]
 
-    named = [*LETTERS, *(n for n in ("learned", "rmem", "readmem") if n in POLICIES)]
+    named = [*LETTERS, "learned", "redundancy", "rmem", "readmem"]
     all_of_them = {
         EVERY: rolled(lambda clips: make_policy("every_n", every=1)),
         "every fifth frame": rolled(lambda clips: make_policy("every_n", every=5)),

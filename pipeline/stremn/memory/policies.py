@@ -56,7 +56,7 @@ POLICIES |= {
         "Learned redundancy and worth",
         "Differs: see memory.redundancy",
         True,
-        update_keys=True,
+        judged=True,
         sees_objects=True,
     ),
     "rmem": Entry(when_full(rivals.rmem), "RMem", "RMem, CVPR 2024", True),

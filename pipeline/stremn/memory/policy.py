@@ -75,6 +75,7 @@ class Entry:
         protect_first: what ``Policy.protect_first`` is where it is not set.
         index: what ``Policy.index`` is where it is not set.
         update_keys: compares update keys, which not every system has.
+        judged: asks the network's ``Judge``, which it may not have.
         sees_objects: compares templates where they show the objects, which the slots remember then.
     """
 
@@ -89,6 +90,7 @@ class Entry:
     index: Index = "top_k"
     update_keys: bool = False
     sees_objects: bool = False
+    judged: bool = False
 
 
 POLICIES: dict[str, Entry] = {}

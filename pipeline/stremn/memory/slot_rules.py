@@ -106,14 +106,8 @@ def redundancy(incoming: Incoming) -> Tensor:
 
 
 def learned_redundancy(incoming: Incoming) -> Tensor:
-    """Redundancy of update keys and worth, both learned, in place of Eq. 1; then Eqs. 2–4."""
-    return straight_through(
-        incoming.similarity("learned_redundancy") * incoming.logit_scale,
-        incoming.evictable,
-        temperature=incoming.policy.temperature,
-        noise=incoming.noise,
-        generator=incoming.generator,
-    )
+    """Redundancy and worth as the network's judge sees them; see ``memory.redundancy``."""
+    return best(incoming.similarity("learned_redundancy"), incoming.evictable)
 
 
 def similar_pair(incoming: Incoming) -> Tensor:

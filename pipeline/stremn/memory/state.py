@@ -6,6 +6,7 @@ h w feature map.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +33,18 @@ class Fusion:
     keys: bool = True
 
 
+class Judge(Protocol):
+    """A learned view of templates, see ``models.update.Judge``."""
+
+    def keys(self, values: Tensor) -> Tensor:
+        """What templates are compared by, of length 1: (…, N, Cv) → (…, N, Cu)."""
+        ...
+
+    def worthless(self, values_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
+        """(B, O, K), any real number, added to a slot's redundancy: high, the template goes first."""
+        ...
+
+
 @dataclass(frozen=True)
 class Template:
     """One frame on its way into the memory: X_t of STReMN Fig. 1, already turned into keys and values.
@@ -54,8 +67,7 @@ class Template:
         cover: share of each position that the object covers, (B, O, 1, h, w) in [0, 1]; None unless a
             regulariser asks for it (see ``ops.affinity_regularisers``).
         foreground: probability of each object at each position, (B, O, h, w); None where nothing is known of it.
-        worth: what the network's score of a template adds to its redundancy, (B, O), any real number; high: it goes
-            first. None where the network has no such score.
+        judge: the network's learned view of templates, for the rule ``learned_redundancy``; None where it has none.
         affinity: how the network compares keys, for rules that look at the read.
     """
 
@@ -71,7 +83,7 @@ class Template:
     fusion: Fusion | None = None
     cover: Tensor | None = None
     foreground: Tensor | None = None
-    worth: Tensor | None = None
+    judge: Judge | None = None
     affinity: Affinity = "dot"
 
 
@@ -92,7 +104,6 @@ class MemoryState:
         given: boolean (B, O, K), the slot's mask was given.
         size: (h, w).
         covers: ``Template.cover`` of the slots, (B, O, K, N, 1); None where the templates have none.
-        worths: ``Template.worth`` of the slots, (B, O, K, 1, 1); None where the templates have none.
     """
 
     keys: Tensor
@@ -102,7 +113,6 @@ class MemoryState:
     given: Tensor
     size: tuple[int, int] = (0, 0)
     covers: Tensor | None = None
-    worths: Tensor | None = None
 
     @classmethod
     def empty(cls) -> "MemoryState":
@@ -152,6 +162,4 @@ def template_tokens(template: Template, policy: Policy | None = None) -> dict[st
         rows["covers"] = tokens(template.cover)
     elif sees_objects:
         rows["covers"] = covered(template)[..., None]
-    if sees_objects and template.worth is not None:
-        rows["worths"] = template.worth[..., None, None]
     return rows

@@ -14,7 +14,7 @@ from stremn.memory.fusion import Fusion, checked_strategy
 from stremn.models.backbones import BACKBONES, copy_shared_weights, make_backbone, normalisation
 from stremn.models.decoder import MaskDecoder
 from stremn.models.fusion import FusionCell
-from stremn.models.update import AgeScore, Worth
+from stremn.models.update import AgeScore, Judge
 from stremn.models.vos import Query, UpdateFrom, VOSNetwork, others
 from stremn.ops.attention import Affinity
 
@@ -38,7 +38,7 @@ class STReMN(VOSNetwork):
         update_from: what the incoming side of Eq. 1 sees: ``image``, the query encoder's update key (the
             paper), or ``mask``, the incoming template's own update key, from frame and mask.
         update_age: a learned function of a slot's age is added to its score. Differs: the paper has none.
-        update_worth: what a template is worth is learned, for the rule ``learned_redundancy``. Differs: not in the paper.
+        judge: a learned judge of templates, for the rule ``learned_redundancy``. Differs: the paper has none.
         fusion: fuse evicted templates into others (Eqs. 6–12): entry of ``memory.fusion.STRATEGIES``; None:
             no fusion module, as the paper's final system.
 
@@ -62,7 +62,7 @@ class STReMN(VOSNetwork):
         learn_logit_scale: bool = False,
         update_from: UpdateFrom = "image",
         update_age: bool = False,
-        update_worth: bool = False,
+        judge: bool = False,
         fusion: str | None = None,
     ) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class STReMN(VOSNetwork):
         if update_from == "mask":
             self.query_update = None
         self.age_score = AgeScore() if update_age else None
-        self.worth = Worth(value_dim) if update_worth else None
+        self.judge, self.judges = Judge(value_dim) if judge else None, judge
         self.fusion_strategy = checked_strategy(fusion)
         self.fusion_cell = FusionCell(key_dim + value_dim + update_dim) if fusion else None
         mean, std = normalisation(backbone)

@@ -1,7 +1,9 @@
-"""Variants of the learned update: a slot's age, and what a template is worth (not in the papers)."""
+"""Variants of the learned update: a slot's age, and a judge of templates (not in the papers)."""
 
 import torch
 from torch import Tensor, nn
+
+from stremn.ops.similarity import normalised
 
 DECAYS = (1.0, 4.0, 16.0, 64.0)  # frames
 
@@ -25,23 +27,34 @@ class AgeScore(nn.Module):
         return bases @ self.weight
 
 
-class Worth(nn.Module):
-    """How little a template is worth, added to its redundancy: a hidden, blurred or flashed object tells nothing.
+class Judge(nn.Module):
+    """How much alike two templates are, and which are worth nothing: learned by imitation, see ``training.imitation``.
 
-    A small network sees the template's mean value, its mean where the object is, and how much the object covers;
-    its last layer starts at 0.
+    A linear map of a template's values makes the keys that are compared. Of its mean value, the mean where the object
+    is, and how much the object covers, a small network makes a number that starts at 0: a hidden, blurred or
+    flashed object tells nothing.
+
+    Args:
+        value_dim: channels of the values.
+        key_dim: channels of the keys.
+        width: units of the small network.
     """
 
-    def __init__(self, value_dim: int, width: int = 32) -> None:
+    def __init__(self, value_dim: int, key_dim: int = 32, width: int = 32) -> None:
         super().__init__()
+        self.key = nn.Linear(value_dim, key_dim, bias=False)
         self.first, self.last = nn.Linear(2 * value_dim + 1, width), nn.Linear(width, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, value_BOChw: Tensor, foreground_BOhw: Tensor) -> Tensor:
-        """A number for each template (B, O), any real one; a high one goes first."""
-        cover_BO1hw = foreground_BOhw[:, :, None]
-        area_BO1 = cover_BO1hw.mean((-2, -1))
-        inside_BOC = (value_BOChw * cover_BO1hw).mean((-2, -1)) / area_BO1.clamp_min(1e-3)
-        seen = torch.cat([value_BOChw.mean((-2, -1)), inside_BOC, area_BO1], -1)
+    def keys(self, values: Tensor) -> Tensor:
+        """Of length 1: (…, N, Cv) → (…, N, Cu)."""
+        return normalised(self.key(values))
+
+    def worthless(self, values_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
+        """(B, O, K), any real number, added to a slot's redundancy: high, the template goes first."""
+        cover = covers_BOKN[..., None]
+        area = cover.mean(-2)
+        inside = (values_BOKNC * cover).mean(-2) / area.clamp_min(1e-3)
+        seen = torch.cat([values_BOKNC.mean(-2), inside, area], -1)
         return self.last(self.first(seen).relu()).squeeze(-1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stremn.memory import Template
 from stremn.memory.state import Fusion
+from stremn.models.update import Judge
 from stremn.ops.affinity_regularisers import AffinityRegulariser
 from stremn.ops.attention import Affinity
 
@@ -62,12 +63,13 @@ class VOSNetwork(nn.Module):
         memory_format: layout of the convolutions' weights.
         default_rule: the system's own update rule, entry of ``memory.POLICIES``.
         learns_update: it has update keys, which some rules compare.
+        judges: it has a ``judge`` of templates.
         keeps_latest: its rule "every N" holds the latest frame too.
         pads_normalised: a frame's border is the mean colour (0 once normalised), else black.
         memorises_padding: in the memory encoder the masks reach over the border, else they are 0 there.
         update_from: what the incoming side of Eq. 1 sees: the ``image`` alone, or the ``mask`` too.
         age_score: what a slot's age in frames adds to its score; None: nothing.
-        worth: what a template's worth adds to its redundancy, see ``update.Worth``; None: nothing.
+        judge: what the rule ``learned_redundancy`` asks, see ``update.Judge``; None: the rule cannot be used.
     """
 
     stride: int
@@ -76,6 +78,7 @@ class VOSNetwork(nn.Module):
     memory_format: torch.memory_format = torch.channels_last
     default_rule: str = "learned"
     learns_update: bool = True
+    judges: bool = False
     keeps_latest: bool = True
     pads_normalised: bool = False
     memorises_padding: bool = True
@@ -84,7 +87,7 @@ class VOSNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.age_score: Callable[[Tensor], Tensor] | None = None
-        self.worth: nn.Module | None = None
+        self.judge: Judge | None = None
 
     @property
     def top_k(self) -> int | None:
@@ -153,7 +156,7 @@ class VOSNetwork(nn.Module):
             fusion=self.fusion,
             cover=cover,
             foreground=foreground,
-            worth=None if self.worth is None else self.worth(value, foreground),
+            judge=self.judge,
             affinity=self.affinity,
         )
 

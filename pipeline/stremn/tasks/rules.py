@@ -4,6 +4,7 @@ from typing import Any
 
 from stremn.errors import InputError
 from stremn.memory import POLICIES, Policy, make_policy
+from stremn.memory.redundancy import NO_JUDGE
 from stremn.models.vos import VOSNetwork
 
 
@@ -21,6 +22,8 @@ def policy_for(network: VOSNetwork | type[VOSNetwork], name: str | None = None, 
     name = name or network.default_rule
     if name in POLICIES and name not in usable_rules(network):
         system = network if isinstance(network, type) else type(network)
+        if POLICIES[name].judged:
+            raise InputError(NO_JUDGE)
         raise InputError(
             f"expected a rule that needs no update keys, found {name!r}: "
             f"{system.__name__} has none, name another, such as 'every_n'"
@@ -29,5 +32,9 @@ def policy_for(network: VOSNetwork | type[VOSNetwork], name: str | None = None, 
 
 
 def usable_rules(network: VOSNetwork | type[VOSNetwork]) -> list[str]:
-    """Names of the rules that a network can use: all, or those that compare no update keys."""
-    return [name for name, rule in POLICIES.items() if network.learns_update or not rule.update_keys]
+    """Names of the rules that a network can use: all but those that ask for update keys or a judge which it lacks."""
+    return [
+        name
+        for name, rule in POLICIES.items()
+        if (network.learns_update or not rule.update_keys) and (network.judges or not rule.judged)
+    ]
