@@ -4,6 +4,7 @@ T frames, O objects. Beside the clips' ``JPEGImages`` and ``Annotations`` lies `
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from stremn.errors import InputError, short_reason
 from stremn.files import load_json, replacing
 
 APPEARANCES = "Appearances"
+# Above all distances in frames, so that the order of the kinds is kept.
+WORTHLESS, DUPLICATE, NEVER_AGAIN = 3e9, 2e9, 1e9
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,32 @@ class Truth:
         return ~self.worthless & (self.shown >= 0)
 
 
+def needed_in(truth: Truth, frame: int, others: Sequence[int], now: int, columns: Iterable[int]) -> float:
+    """In how many frames a template is needed, for that of its objects which needs it first; Belady's rule: most, it goes.
+
+    A template without use goes before a duplicate, that before one whose look never comes again.
+
+    Args:
+        truth: what the clip shows.
+        frame: that the template shows.
+        others: frames of the other templates, the incoming one among them.
+        now: the incoming frame.
+        columns: objects that the template serves, of the columns of ``truth``.
+    """
+    return min(_needed_in(truth.shown[:, o], truth.useful[:, o], frame, others, now) for o in columns)
+
+
+def _needed_in(
+    shown_T: NDArray[np.integer], useful_T: NDArray[np.bool_], frame: int, others: Sequence[int], now: int
+) -> float:
+    if not useful_T[frame]:
+        return WORTHLESS
+    if any(useful_T[other] and shown_T[other] == shown_T[frame] for other in others):
+        return DUPLICATE
+    again = np.flatnonzero(shown_T[now + 1 :] == shown_T[frame])
+    return float(again[0]) if len(again) else NEVER_AGAIN
+
+
 def write_truth(root: Path | str, name: str, truth: Truth) -> None:
     """Write what a clip shows beside it, atomically."""
     folder = Path(root) / APPEARANCES
@@ -42,6 +71,12 @@ def write_truth(root: Path | str, name: str, truth: Truth) -> None:
     form = {"shown": truth.shown.tolist(), "worthless": truth.worthless.astype(int).tolist()}
     with replacing(folder / f"{name}.json") as scratch:
         scratch.write_text(json.dumps(form), encoding="utf-8")
+
+
+def find_truth(frame: Path) -> Truth | None:
+    """What the clip of a frame's file shows; None where nothing is said of it beside the clips."""
+    clip, root = frame.parent.name, frame.parent.parent.parent
+    return read_truth(root, clip) if (root / APPEARANCES / f"{clip}.json").is_file() else None
 
 
 def read_truth(root: Path | str, name: str) -> Truth:

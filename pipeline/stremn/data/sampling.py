@@ -16,6 +16,7 @@ from stremn.data.annotated import Clips
 from stremn.data.augment import compose, mirrored, random_affine, random_colours, share_in_view, view_many
 from stremn.data.batches import IGNORED, ClipBatch, renumber
 from stremn.data.clips import VOID, Clip
+from stremn.data.returns import Returns
 from stremn.errors import InputError
 
 TRIES = 100  # random cuts before a dataset is declared unfit
@@ -58,6 +59,7 @@ class ClipSampler:
         jitter: a small affine movement of each frame besides (rotation and shear in radians, shift in half
             sides of the crop, zoom, all within ± this); 0: none.
         least_area: the largest object of a clip's first frame covers at least this share of the crop.
+        returns: shows frames of returns instead, in ``share`` of the clips that have any; None: never.
 
     Raises InputError when every clip has fewer than ``frames`` annotated frames, and in ``batch`` when 100
     random cuts show no object.
@@ -75,6 +77,8 @@ class ClipSampler:
         augment: bool = True,
         jitter: float = 0.0,
         least_area: float = 0.005,
+        returns: Returns | None = None,
+        share: float = 0.5,
     ) -> None:
         self.clips, self.batch_size, self.frames = clips, batch, frames
         self.objects, self.size, self.max_skip, self.seed, self.augment = (
@@ -85,6 +89,7 @@ class ClipSampler:
             augment,
         )
         self.jitter, self.least_area = jitter, least_area
+        self.returns, self.share = returns, share
         self.usable = [i for i in range(len(clips)) if len(clips.annotated(i)) >= frames]
         if not self.usable:
             longest = max(clips.length(i) for i in range(len(clips)))
@@ -110,7 +115,9 @@ class ClipSampler:
         for _ in range(TRIES):
             index = self.usable[rng.integers(len(self.usable))]
             known = self.clips.annotated(index)
-            chosen = [known[t] for t in times(rng, len(known), self.frames, skip)]
+            chosen = self._returning(rng, index)
+            if chosen is None:
+                chosen = [known[t] for t in times(rng, len(known), self.frames, skip)]
             clip = self.clips.take(index, chosen)
             masks = torch.from_numpy(clip.masks)
             theta = self._views(rng, masks.shape[1], masks.shape[2])
@@ -121,6 +128,12 @@ class ClipSampler:
             f"expected clips with objects of {self.least_area:.1%} of a crop in {self.clips.root}, found none "
             f"in {TRIES} random first frames: check the masks or lower least_area"
         )
+
+    def _returning(self, rng: np.random.Generator, index: int) -> list[int] | None:
+        """Frames of a return, where such are asked for and the clip has one."""
+        if self.returns is None or rng.random() >= self.share:
+            return None
+        return self.returns.draw(rng, index, self.frames)
 
     def _views(self, rng: np.random.Generator, height: int, width: int) -> Tensor:
         """The view (T, 2, 3) of each frame: one for all, moved a little where there is jitter."""

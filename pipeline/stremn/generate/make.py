@@ -4,6 +4,7 @@ Every root gets a ``manifest.json`` with the settings, counts and a sha256 of th
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,22 @@ from stremn.files import replacing
 from stremn.fingerprint import of_folder
 from stremn.generate.composites import ImageSettings, make_image
 from stremn.generate.procedural import ClipSettings, make_clip
+from stremn.generate.recurring import make_recurring, write_recurring
+from stremn.generate.visits import RecurringSettings
 from stremn.generate.walkers import WalkerSettings, make_video
 
 
-def make_vos(root: Path | str, settings: Mapping[str, ClipSettings]) -> dict[str, Any]:
+def make_vos(root: Path | str, settings: Mapping[str, ClipSettings | RecurringSettings]) -> dict[str, Any]:
     """Write one folder of clips per split: ``root/<split>/JPEGImages`` and ``Annotations``.
 
     Args:
         settings: by split. A split's name begins with its group of photographs: ``train``, ``val``,
-            ``test``, ``test_long``, …
+            ``test``, ``test_long``, ``train/recurring``, …
 
     Returns the manifest. Raises InputError for a split of no known group.
     """
     for split in settings:
-        if split.split("_")[0] not in GROUPS:
+        if _group(split) not in GROUPS:
             raise InputError(
                 f"expected splits that begin with {', '.join(GROUPS)}, found {split!r}: rename it"
             )
@@ -44,13 +47,22 @@ def make_vos(root: Path | str, settings: Mapping[str, ClipSettings]) -> dict[str
         for split, wanted in settings.items():
             counts = {"clips": wanted.clips, "frames": wanted.clips * wanted.length, "objects": 0}
             for index in range(wanted.clips):
-                clip = make_clip(wanted, split.split("_")[0], index, split)
-                write_clip(scratch / split, clip)
+                if isinstance(wanted, RecurringSettings):
+                    clip, truth = make_recurring(wanted, _group(split), index, split)
+                    write_recurring(scratch / split, clip, truth)
+                else:
+                    clip = make_clip(wanted, _group(split), index, split)
+                    write_clip(scratch / split, clip)
                 counts["objects"] += clip.objects
                 bar.update()
-            photographs = list(GROUPS[split.split("_")[0]])
+            photographs = list(GROUPS[_group(split)])
             parts[split] = {**counts, "photographs": photographs, "sha256": of_folder(scratch / split)}
         return _manifest(scratch, "vos", {k: v.model_dump(mode="json") for k, v in settings.items()}, parts)
+
+
+def _group(split: str) -> str:
+    """The group of photographs of a split: "train" of "train_long" and "train/recurring"."""
+    return re.split("[_/]", split)[0]
 
 
 def make_static(root: Path | str, settings: ImageSettings) -> dict[str, Any]:

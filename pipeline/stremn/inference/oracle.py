@@ -9,12 +9,10 @@ Letters: B clips, T frames, O objects, D rows of decisions (1 or O), S slots and
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from stremn.data.appearances import Truth
+from stremn.data.appearances import Truth, needed_in
 from stremn.errors import InputError
 from stremn.memory import Policy
 from stremn.memory.incoming import Incoming
@@ -22,8 +20,6 @@ from stremn.memory.policy import Entry
 from stremn.memory.slot_rules import best, when_full
 
 TITLE = "Oracle, sees the truth"
-# Scores of a slot, the highest goes: above all distances in frames, so that the order of the kinds is kept.
-WORTHLESS, DUPLICATE, NEVER_AGAIN = 3e9, 2e9, 1e9
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Belady(Policy):
                 for slot, frame in enumerate(frames):
                     if frame >= 0:
                         others = [f for s, f in enumerate(frames) if s != slot and f >= 0] + [incoming.frame]
-                        late = _late(truth, frame, others, incoming.frame, columns)
+                        late = needed_in(truth, frame, others, incoming.frame, columns)
                         scores[clip, row, slot] = late + (incoming.frame - frame) / 1e5
         order = scores.argsort(-1).argsort(-1)  # ranks, which single precision holds exactly
         return best(order.to(held.device), incoming.evictable)
@@ -70,27 +66,3 @@ class Belady(Policy):
 def belady(truths: list[Truth], slots: int, *, protect_first: bool = True) -> Belady:
     """Belady's rule for a batch of clips that show this."""
     return Belady("oracle", slots=slots, protect_first=protect_first, truths=tuple(truths))
-
-
-def _late(truth: Truth, slot: int, others: list[int], now: int, columns: list[int]) -> float:
-    """How late a slot is needed, for that of its objects which needs it first; the highest may go.
-
-    Args:
-        truth: what the clip shows.
-        slot: frame that the slot holds.
-        others: frames that the other slots hold, the incoming one among them.
-        now: the incoming frame.
-        columns: objects that the slot serves.
-    """
-    return min(_late_for(truth.shown[:, one], truth.useful[:, one], slot, others, now) for one in columns)
-
-
-def _late_for(
-    shown_T: NDArray[np.integer], useful_T: NDArray[np.bool_], slot: int, others: list[int], now: int
-) -> float:
-    if not useful_T[slot]:
-        return WORTHLESS
-    if any(useful_T[other] and shown_T[other] == shown_T[slot] for other in others):
-        return DUPLICATE
-    again = np.flatnonzero(shown_T[now + 1 :] == shown_T[slot])
-    return float(again[0]) if len(again) else NEVER_AGAIN

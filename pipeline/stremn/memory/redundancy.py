@@ -70,9 +70,7 @@ def similarities_on_objects(keys_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
     rest_BOK = 1 - weights_BOKP.sum(-1)
     rows = []
     for slot in range(keys_BOKNC.shape[2]):
-        best_BOKP = (own_BOKPC[:, :, slot, None] @ keys_BOKNC.transpose(3, 4)).amax(
-            -1
-        )  # in each of the others
+        best_BOKP = (own_BOKPC[:, :, slot, None] @ keys_BOKNC.transpose(3, 4)).max(-1).values
         row_BOK = (best_BOKP * weights_BOKP[:, :, slot, None]).sum(-1) + rest_BOK[:, :, slot, None]
         rows.append(row_BOK)
     one_way = torch.stack(rows, 2)

@@ -1,6 +1,7 @@
 """Stage 1: make the embedded data (clips, static images, walkers), or note which datasets are used in place."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from stremn.figures.sheets import clip_sheet, image_sheet, video_sheet
 from stremn.generate.composites import ImageSettings
 from stremn.generate.make import make_static, make_vos, make_walkers
 from stremn.generate.procedural import ClipSettings
+from stremn.generate.visits import RecurringSettings
 from stremn.generate.walkers import WalkerSettings
 from stremn.settings import Settings
 from stremn.stages.base import Stage
+
+ClipSet = ClipSettings | RecurringSettings | Source
 
 
 class Parameters(Settings):
     """Settings of the stage."""
 
-    vos: dict[str, ClipSettings | Source | dict[str, Source]]
+    vos: dict[str, ClipSet | dict[str, ClipSet]]
     """Each split of the clips: settings of generated ones, a dataset, or several by any names, all of
     which are used. A split's name begins with train, val or test.
     """
@@ -52,10 +56,7 @@ def check(p: Parameters, root: Path, profile: str) -> None:
 
 def _sources(p: Parameters) -> dict[str, Source]:
     """Datasets that are used where they lie, by their place below the stage's output."""
-    found = {f"vos/{name}": one for name, one in p.vos.items() if isinstance(one, Source)}
-    for split, several in p.vos.items():
-        if isinstance(several, dict):
-            found |= {f"vos/{split}/{name}": one for name, one in several.items()}
+    found = {f"vos/{place}": one for place, one in _by_place(p.vos).items() if isinstance(one, Source)}
     for what, some in (("static", p.static), ("walkers", p.walkers)):
         if isinstance(some, dict):
             found |= {f"{what}/{name}": one for name, one in some.items()}
@@ -68,10 +69,10 @@ def make(stage: Stage[Parameters]) -> dict[str, Any]:
     Returns counts and fingerprints, also written to ``manifest.json``.
     """
     p = stage.parameters
-    generated = {name: one for name, one in p.vos.items() if isinstance(one, ClipSettings)}
+    generated = {place: one for place, one in _by_place(p.vos).items() if not isinstance(one, Source)}
     manifest: dict[str, Any] = {"vos": make_vos(stage.out / "vos", generated) if generated else {}}
-    for split in generated:
-        write_source(stage.out / "vos" / split, Source(dataset="clips", split=split))
+    for place in generated:
+        write_source(stage.out / "vos" / place, Source(dataset="clips", split=Path(place).name))
     if isinstance(p.static, ImageSettings):
         manifest["static"] = make_static(stage.out / "static", p.static)
         write_source(stage.out / "static", Source(dataset="images"))
@@ -82,6 +83,17 @@ def make(stage: Stage[Parameters]) -> dict[str, Any]:
     manifest["datasets"] = {place: _note(stage, place, source) for place, source in _sources(p).items()}
     (stage.out / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return manifest
+
+
+def _by_place(splits: Mapping[str, ClipSet | Mapping[str, ClipSet]]) -> dict[str, ClipSet]:
+    """Every set of clips by its place: ``<split>``, or ``<split>/<name>`` where there are several."""
+    places: dict[str, ClipSet] = {}
+    for split, one in splits.items():
+        if isinstance(one, Mapping):
+            places |= {f"{split}/{name}": part for name, part in one.items()}
+        else:
+            places[split] = one
+    return places
 
 
 def _note(stage: Stage[Parameters], place: str, source: Source) -> dict[str, Any]:

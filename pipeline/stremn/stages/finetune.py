@@ -10,6 +10,7 @@ from torch import nn
 from stremn import paths
 from stremn.data import prepared
 from stremn.data.batches import ClipBatch
+from stremn.data.returns import Returns
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.figures.sheets import batch_sheet
 from stremn.models.checkpoints import load_model
@@ -35,6 +36,8 @@ class Parameters(TrainingSettings):
     """Most frames left out between two sampled ones; it grows to this and shrinks again (STM: 25)."""
     jitter: float = 0.0
     """Small affine movement of each frame on its own, see ``ClipSampler``."""
+    returns: float = 0.0
+    """Share of the clips whose frames show a return, of generated clips that know their appearances."""
     slots: tuple[int, int] = (2, 6)
     """Smallest and largest number of memory slots drawn per batch."""
     validation: int = 8
@@ -56,6 +59,8 @@ def clips(stage: Stage[Parameters]) -> ClipSampler:
         jitter=p.jitter,
         max_skip=SkipSchedule(p.plan.steps, p.max_skip, final=p.max_skip // 2),
         seed=p.seed,
+        returns=Returns.of(folder) if p.returns else None,
+        share=p.returns,
     )
 
 
