@@ -16,9 +16,12 @@ from stremn.memory import (
     read,
     write,
 )
+from stremn.models.update import Judge
 
 H = W = 2
 SLOT_RULES = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
+
+JUDGE = Judge(4)
 
 
 def template(
@@ -34,6 +37,7 @@ def template(
         frame,
         torch.ones(batch, objects, dtype=torch.bool),
         torch.full((batch, objects), is_given),
+        judge=JUDGE,
     )
 
 

@@ -46,12 +46,13 @@ def make_vos(root: Path | str, settings: Mapping[str, ClipSettings | RecurringSe
     ):
         for split, wanted in settings.items():
             counts = {"clips": wanted.clips, "frames": wanted.clips * wanted.length, "objects": 0}
+            name = split.replace("/", "_")
             for index in range(wanted.clips):
                 if isinstance(wanted, RecurringSettings):
-                    clip, truth = make_recurring(wanted, _group(split), index, split)
+                    clip, truth = make_recurring(wanted, _group(split), index, name)
                     write_recurring(scratch / split, clip, truth)
                 else:
-                    clip = make_clip(wanted, _group(split), index, split)
+                    clip = make_clip(wanted, _group(split), index, name)
                     write_clip(scratch / split, clip)
                 counts["objects"] += clip.objects
                 bar.update()

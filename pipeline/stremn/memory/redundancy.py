@@ -55,7 +55,10 @@ def most_alike(alike_BOKK: Tensor, valid_BOK: Tensor) -> Tensor:
 
 
 def similarities_on_objects(keys_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
-    """Eq. 1 between all pairs of templates, over the positions that the object covers, both ways: (B, O, K, K).
+    """How much of what a template (third axis) shows of the object is found in another (last axis), (B, O, K, K).
+
+    Eq. 1 over the positions that the object covers, softly. Not symmetric: half an object is found in the whole
+    one, and not the other way round.
 
     Args:
         keys_BOKNC: of length 1 along C.
@@ -73,5 +76,4 @@ def similarities_on_objects(keys_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
         best_BOKP = (own_BOKPC[:, :, slot, None] @ keys_BOKNC.transpose(3, 4)).max(-1).values
         row_BOK = (best_BOKP * weights_BOKP[:, :, slot, None]).sum(-1) + rest_BOK[:, :, slot, None]
         rows.append(row_BOK)
-    one_way = torch.stack(rows, 2)
-    return (one_way + one_way.transpose(2, 3)) / 2
+    return torch.stack(rows, 2)

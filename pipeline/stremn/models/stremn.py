@@ -97,7 +97,9 @@ class STReMN(VOSNetwork):
         if update_from == "mask":
             self.query_update = None
         self.age_score = AgeScore() if update_age else None
-        self.judge, self.judges = Judge(value_dim) if judge else None, judge
+        self.judge: Judge | None = None
+        if judge:
+            self.add_judge()
         self.fusion_strategy = checked_strategy(fusion)
         self.fusion_cell = FusionCell(key_dim + value_dim + update_dim) if fusion else None
         mean, std = normalisation(backbone)
@@ -105,6 +107,11 @@ class STReMN(VOSNetwork):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
+
+    def add_judge(self) -> Judge:
+        """A new judge of templates, which is to be trained (``training.imitation``)."""
+        self.judge, self.judges = Judge(self.memory_value.out_channels), True
+        return self.judge
 
     @property
     def mean_colour(self) -> Tensor:

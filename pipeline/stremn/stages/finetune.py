@@ -1,22 +1,41 @@
 """Stage 3: fine-tune on video clips (STReMN Sec. 4.1.1)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
+from pydantic import Field
 from torch import nn
 
 from stremn import paths
 from stremn.data import prepared
-from stremn.data.batches import ClipBatch
+from stremn.data.batches import ClipBatch, batches
 from stremn.data.returns import Returns
 from stremn.data.sampling import ClipSampler, SkipSchedule
 from stremn.figures.sheets import batch_sheet
 from stremn.models.checkpoints import load_model
+from stremn.models.stremn import STReMN
+from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.stages.networks import Trained, TrainingSettings, save_networks, train_networks
 from stremn.training.clip_loss import clip_loss, validation_score
+from stremn.training.imitation import Games, imitation_loss
+from stremn.training.loop import Plan, fit, seed_everything
+
+
+class Imitation(Settings):
+    """How a judge of templates is trained, see ``training.imitation``."""
+
+    steps: int = Field(ge=1)
+    """Games played, one a step."""
+    learning_rate: float = 2e-3
+    """Of Adam at the start; it falls to a twentieth."""
+    clips: int = 160
+    """Training clips that are used; their templates are kept in memory."""
+    slots: tuple[int, int] = (4, 6)
+    """Smallest and largest number of slots of a game."""
 
 
 class Parameters(TrainingSettings):
@@ -40,6 +59,9 @@ class Parameters(TrainingSettings):
     """Share of the clips whose frames show a return, of generated clips that know their appearances."""
     slots: tuple[int, int] = (2, 6)
     """Smallest and largest number of memory slots drawn per batch."""
+    imitation: Imitation | None = None
+    """A judge of templates for the rule ``learned_redundancy``, on generated clips that know their appearances, after
+    all else and without changing it; None: no judge."""
     validation: int = 8
     """Held-out clips for the curve and the choice of weights."""
     validation_frames: int = 24
@@ -72,7 +94,7 @@ def look(sampler: ClipSampler) -> Figure:
 def train(stage: Stage[Parameters], sampler: ClipSampler) -> dict[str, Trained]:
     """The pre-trained networks, trained further on clips long enough for evictions to happen."""
     p = stage.parameters
-    return train_networks(
+    trained = train_networks(
         stage,
         paths.networks(stage.inputs("pretrain")),
         partial(_start, stage),
@@ -80,6 +102,37 @@ def train(stage: Stage[Parameters], sampler: ClipSampler) -> dict[str, Trained]:
         partial(clip_loss, slots=p.slots),
         partial(validation_score, batches=_held_out(stage), slots=p.slots[1], device=p.device),
     )
+    return trained if p.imitation is None else {name: _judged(stage, name, trained[name]) for name in trained}
+
+
+def _judged(stage: Stage[Parameters], name: str, one: Trained) -> Trained:
+    """The network with a judge of its templates; one that learns no update stays as it is."""
+    p, model = stage.parameters, one.model
+    if p.imitation is None or not isinstance(model, STReMN):
+        return one
+    seed = p.seeds.get(name, p.seed)
+    seed_everything(seed)
+    judge = model.add_judge()
+    games = Games(model, prepared.clips(stage.inputs("data") / "vos" / "train"), p.imitation.clips, seed)
+    rate = p.imitation.learning_rate
+    plan = Plan(
+        steps=p.imitation.steps,
+        learning_rate=rate,
+        schedule="cosine",
+        final_learning_rate=rate / 20,
+        warmup=10,
+    )
+    fit(
+        judge,
+        partial(batches, games),
+        partial(imitation_loss, slots=p.imitation.slots),
+        plan,
+        seed=seed,
+        log=lambda step, row: stage.log(step, {f"{name}.judge.{key}": value for key, value in row.items()}),
+        device=p.device,
+        description=f"{stage.name} {name}, judge",
+    )
+    return replace(one, meta={**one.meta, "fields": {**one.meta["fields"], "judge": True}})
 
 
 def _start(stage: Stage[Parameters], name: str, _: Mapping[str, Trained]) -> tuple[nn.Module, dict[str, Any]]:
