@@ -76,9 +76,9 @@ Policy = Annotated[
     str | None,
     typer.Option(
         help="Which template the memory overwrites: learned, oldest, newest, random_drop, random_select, "
-        "first_and_previous, most_similar, similar_pair, rmem, readmem, first, previous, every_n; of single "
-        "features: lfu, lfu_softmax, learned_features, similar_features. Without it that of --plugin, else the "
-        "network's own: learned, or every_n (STM, STCN)."
+        "first_and_previous, most_similar, similar_pair, redundancy, learned_redundancy, rmem, readmem, first, "
+        "previous, every_n; of single features: lfu, lfu_softmax, learned_features, similar_features. Without "
+        "it that of --plugin, else the network's own: learned, or every_n (STM, STCN)."
     ),
 ]
 Every = Annotated[int, typer.Option(min=1, help="Period in frames of every_n and of rules on features.")]

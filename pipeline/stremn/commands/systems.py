@@ -79,10 +79,15 @@ def tables() -> "list[Table]":
         network = SYSTEMS[one.system]
         vos.add_row(name, one.paper, growth(one.rule), size(network), one.options, network.__module__)
     rules = _table(
-        "Memory rules, for every system (update keys: STReMN only)", "rule", "title", "memory", "source"
+        "Memory rules, for every system (update keys and judges: STReMN only)",
+        "rule",
+        "title",
+        "memory",
+        "source",
     )
     for name, entry in POLICIES.items():
-        title = entry.title + (" – needs update keys" if entry.update_keys else "")
+        needs = " – needs update keys" if entry.update_keys else " – needs a judge" if entry.judged else ""
+        title = entry.title + needs
         rules.add_row(name, title, growth(name), entry.source)
     video = _table("Prediction", "system", "paper", "memory", "parameters", "where")
     for name, (paper, memory) in PREDICTION.items():

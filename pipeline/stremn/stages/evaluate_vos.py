@@ -54,7 +54,7 @@ class Parameters(Settings):
     """The network on which the rules are compared, by its name in the training stages."""
     slots: int = 6
     """K, the same for every rule with a fixed number of slots."""
-    rules: list[str] = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
+    rules: list[str] = [name for name, entry in POLICIES.items() if entry.unit == "slot" and not entry.judged]
     """Entries of ``memory.POLICIES``, run on that network."""
     learned_slots: list[int] = [3, 4, 5, 6, 7]
     """Numbers of slots of the learned rule (STReMN Table 2)."""

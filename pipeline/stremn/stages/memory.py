@@ -32,7 +32,9 @@ class Parameters(Settings):
     """K of the rules in the evaluation, and of the strips."""
     learned_slots: list[int] = [4, 5, 6, 7]
     """Numbers of slots of the learned rule (STReMN Fig. 5), K among them."""
-    rules: list[str] = [name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot"]
+    rules: list[str] = [
+        name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot" and not entry.judged
+    ]
     """Rules whose kept templates are compared with the learned one's."""
     split: str = "test"
     """Which clips."""
