@@ -190,8 +190,8 @@ def test_results_replace_a_systems_litter_only(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     for name in (".DS_Store", "Thumbs.db"):
         (tmp_path / "out" / name).write_bytes(b"x")
-    with output_folder(tmp_path / "out", ["a"]) as scratch:
-        (scratch / "a").write_text("a")
+    with output_folder(tmp_path / "out", ["a"]) as output:
+        (output.folder / "a").write_text("a")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a"]
     (tmp_path / "out" / ".secret").write_text("mine")
     with (
