@@ -209,11 +209,13 @@ def test_a_saved_stream_knows_its_plugin(tmp_path: Path, clip: Clip) -> None:
         stream.step(frame, None if t else clip.masks[0])
     stream.save(saved)
     del POLICIES["mine"]  # another process begins without it
-    again = resume_stream(saved)
+    with pytest.raises(InputError, match=r"my_rule.py\), found none named: it is a program"):
+        resume_stream(saved)  # a saved file may be somebody else's
+    again = resume_stream(saved, plugin=file)
     assert all(torch.equal(again.step(f), stream.step(f)) for f in clip.frames[5:])
     file.write_text(file.read_text() + "\n# changed")
     with pytest.raises(InputError, match="as they were at the beginning"):
-        resume_stream(saved)
+        resume_stream(saved, plugin=file)
 
 
 def test_a_race_of_the_explorer_has_the_rule(tmp_path: Path, clip: Clip) -> None:

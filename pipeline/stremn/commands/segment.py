@@ -12,7 +12,7 @@ from stremn.errors import InputError
 if TYPE_CHECKING:
     from stremn.segmenting.segment_run import Segmented
 
-WITH_RESUME = {"resume", "video", "checkpoint", "device", "stop", "stop_after"}
+WITH_RESUME = {"resume", "video", "checkpoint", "device", "stop", "stop_after", "plugin"}
 WITH_GRAB = {"grab", "camera"}
 SIGNALLED = 128  # and the number of the signal: exit code after Ctrl-C (130), SIGTERM (143), SIGHUP (129)
 
@@ -116,7 +116,7 @@ StopAfter = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Go on with a stopped run; only VIDEO, --checkpoint, --device, "
+    typer.Option(metavar="DIR", help="Go on with a stopped run; only VIDEO, --checkpoint, --device, --plugin, "
     "--stop, --stop-after may be added."),
 ]  # fmt: skip
 
@@ -171,7 +171,13 @@ def segment(
 
         return _report(
             resume_segmenting(
-                resume, video=video, checkpoint=checkpoint, device=device, stop=stop, stop_after=stop_after
+                resume,
+                video=video,
+                checkpoint=checkpoint,
+                device=device,
+                stop=stop,
+                stop_after=stop_after,
+                plugin=plugin,
             )
         )
     if grab is not None:

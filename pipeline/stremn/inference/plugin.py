@@ -110,6 +110,26 @@ def load_noted(note: dict[str, str]) -> Path:
     return path
 
 
+def load_same(note: dict[str, str], path: Path | str | None) -> Path:
+    """Load the plugin that a saved file notes, which a person must name: a saved file may be somebody else's.
+
+    Raises:
+        InputError: none is named, or one with other content; nothing of it is run.
+    """
+    if path is None:
+        raise InputError(
+            f"expected the file of rules that this was begun with ({note['path']}), found none named: it is a program, so "
+            "look at it and add --plugin FILE (plugin= in Python)"
+        )
+    path = Path(path).resolve()
+    if not path.exists() or note_of(path)["hash"] != note["hash"]:
+        raise InputError(
+            f"expected the rules in {path} as they were at the beginning, found others: undo the change, or begin anew"
+        )
+    load_plugin(path)
+    return path
+
+
 def _files(path: Path) -> list[Path]:
     return sorted(path.glob("*.py")) if path.is_dir() else [path]
 

@@ -20,7 +20,7 @@ from stremn.device import choose
 from stremn.errors import InputError, short_reason
 from stremn.files import parse_json, replacing
 from stremn.inference.multiscale import Passes
-from stremn.inference.plugin import load_noted, note_of
+from stremn.inference.plugin import load_same, note_of
 from stremn.inference.precision import choose_precision, with_precision
 from stremn.inference.saved import Place, check_held, first_memories, saved_policy
 from stremn.inference.settings import StreamSettings
@@ -225,11 +225,16 @@ class Stream:
             raise InputError(f"expected to write the stream to {path}, could not: {error}") from error
 
 
-def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
+def resume_stream(path: str | Path, device: str = "cpu", plugin: str | Path | None = None) -> Stream:
     """Continue a stream that ``Stream.save`` wrote; the next steps give the same probabilities bit for bit.
 
+    Args:
+        path: of the file.
+        device: where to compute.
+        plugin: the file of rules that the stream was made with; it is a program, so that no saved file names it.
+
     Raises:
-        InputError: no such file, not a saved stream, or its plugin has changed.
+        InputError: no such file, not a saved stream; rules of one's own that are not named, or have changed.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -241,7 +246,7 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
         raise InputError(f"expected a stream saved by stremn ({FORMAT}) at {path}, found another file")
     try:
         about = parse_json(header["about"], "the description of a stream", str(path))
-        return _continued(about, tensors, path, device)
+        return _continued(about, tensors, path, device, plugin)
     except InputError:
         raise
     except (
@@ -258,14 +263,20 @@ def resume_stream(path: str | Path, device: str = "cpu") -> Stream:
         ) from error
 
 
-def _continued(about: dict[str, Any], tensors: dict[str, Tensor], path: str | Path, device: str) -> Stream:
+def _continued(
+    about: dict[str, Any],
+    tensors: dict[str, Tensor],
+    path: str | Path,
+    device: str,
+    plugin: str | Path | None,
+) -> Stream:
     """The stream that a file describes."""
     meta = about["meta"]
     network = fitted_network(meta, _under(tensors, NETWORK), str(path))
     names = ("size", "precision", "scales", "flip")  # older files have fewer
-    plugin = load_noted(about["plugin"]) if about.get("plugin") else None
+    noted = None if about.get("plugin") is None else load_same(about["plugin"], plugin)
     known = {name: about[name] for name in names if name in about}
-    settings = StreamSettings(**known, device=device, plugin=plugin)
+    settings = StreamSettings(**known, device=device, plugin=noted)
     stream = Stream(network, saved_policy(about["policy"]), meta, settings)
     steps = about.get("trace")
     if TRACE in tensors:

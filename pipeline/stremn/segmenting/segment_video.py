@@ -114,6 +114,7 @@ def resume_segmenting(
     device: str | None = None,
     stop: int | None = None,
     stop_after: int | None = None,
+    plugin: Path | str | None = None,
 ) -> "Segmented":
     """Go on with a run that was stopped in ``out``: the masks are those of an uninterrupted run, bit for bit.
 
@@ -123,7 +124,9 @@ def resume_segmenting(
     from stremn.segmenting.segment_run import RESULTS, SegmentRun
     from stremn.segmenting.stopped import copy_stopped, open_stopped
 
-    job, stream = open_stopped(Path(out), video=video, checkpoint=checkpoint, device=device, stop=stop)
+    job, stream = open_stopped(
+        Path(out), video=video, checkpoint=checkpoint, device=device, stop=stop, plugin=plugin
+    )
     with Interrupt() as interrupt, output_folder(out, RESULTS, overwrite=True) as output:
         try:
             copy_stopped(Path(out), output.folder)

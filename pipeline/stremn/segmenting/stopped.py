@@ -118,6 +118,7 @@ def open_stopped(
     checkpoint: Path | str | None = None,
     device: str | None = None,
     stop: int | None = None,
+    plugin: Path | str | None = None,
 ) -> tuple[Job, Stream]:
     """A run that was stopped in ``folder``, ready to go on.
 
@@ -127,6 +128,7 @@ def open_stopped(
         checkpoint: to be sure that these are the weights that it uses; the state holds them anyway.
         device: where to compute; None: as before. Another device may give slightly other numbers.
         stop: frame before which to end, at least the first that is not finished; None: as before.
+        plugin: the file of rules of one's own that it was begun with.
 
     Raises:
         InputError: nothing to go on with, a finished run, another video or checkpoint, damaged files.
@@ -138,7 +140,7 @@ def open_stopped(
             f"expected the checkpoint that {folder} was begun with ({record.checkpoint}), found another at "
             f"{checkpoint}; leave --checkpoint out, or begin anew"
         )
-    stream = resume_stream(folder / STATE, device or record.device)
+    stream = resume_stream(folder / STATE, device or record.device, plugin)
     if stream.frame != record.done:
         raise InputError(
             f"expected the state of frame {record.done} in {folder / STATE}, found that of {stream.frame}: "
