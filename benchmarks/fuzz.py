@@ -193,7 +193,8 @@ class Process:
 def table(outcomes: list[tuple[Input, Outcome]]) -> str:
     """A row for each door."""
     lines = [
-        "| door | inputs | results | refused | tracebacks | hangs | crashes | slowest (s) | memory (MB) | of valid files (MB) |",
+        "| door | inputs | results | refused | tracebacks | hangs | crashes | slowest (s) "
+        "| memory (MB) | of valid files (MB) |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for door in dict.fromkeys(one.door for one, _ in outcomes):
