@@ -23,7 +23,7 @@ OTHERS = ["davis", "paper", "shipped", "systems"]
 PROFILES = {"demo": ROOT / "dvc.yaml", **{name: ROOT / "profiles" / name / "dvc.yaml" for name in OTHERS}}
 
 # What each room may import besides itself and GROUND. cli, commands and run may import all.
-GROUND = {"errors", "files", "listing", "compat", "settings", "paths", "fingerprint", "device", "display"}
+GROUND = {"errors", "files", "record", "listing", "compat", "settings", "paths", "fingerprint", "device", "display"}
 LOW = {"ops", "memory"}
 BELOW = {*LOW, "models", "data", "tasks", "inference", "evaluation"}
 FLOORS = {

@@ -4,11 +4,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from stremn.errors import InputError, short_reason
+
+LOCK = ".lock"  # in a folder that one process works in
 
 
 @contextmanager
@@ -43,6 +47,33 @@ def swap(new: Path, path: Path, old: Path) -> None:
     except BaseException:
         os.replace(old, path)
         raise
+
+
+def claim(folder: Path, wait: float = 0) -> FileLock | None:
+    """Hold a folder, which is made, as this process's own: until the lock is released, or the process has ended.
+
+    However it has ended: what cannot be claimed is in use, all else was left behind.
+
+    Args:
+        wait: seconds to wait for another process; negative: as long as it lasts.
+
+    Returns:
+        The lock, None where another process (or another part of this one) holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout:
+        return None
+    return lock
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder, and the one that it lies in if nothing else does."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 def read_json(path: Path) -> dict[str, Any]:

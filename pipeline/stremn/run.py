@@ -2,25 +2,34 @@
 
 The notebook is executed in this process's interpreter by papermill into a scratch folder; outputs move
 to their place only when every cell has run. A failed notebook is kept beside the outputs.
+
+A run may be killed at any moment. All that it works with lies in one folder beside the outputs that it holds
+while it lives; the next run deletes it, after it has put back the earlier outputs if they were just being replaced.
 """
 
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import papermill
 from ipykernel.kernelspec import write_kernel_spec
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from stremn import paths, tracking
 from stremn.errors import InputError
-from stremn.stages.base import CHANGES, OUT, checked_parameters
+from stremn.files import claim, discard, read_json, swap
+from stremn.record import say
+from stremn.stages.base import CHANGES, OUT, PASSING, checked_parameters
 
 STAGES = (
     "data",
@@ -35,6 +44,12 @@ STAGES = (
 )
 INJECTED = {"profile"}
 NOTEBOOK = "notebook.ipynb"
+RESULT, OLD, KERNEL = (
+    "result",
+    "old",
+    "kernel",
+)  # in a run's own folder: its outputs, those before, Jupyter's files
+TIME_TO_SAVE = 30  # seconds that a kernel has to end in after an interrupt: a training saves its progress
 
 
 def notebook_of(root: Path, stage: str) -> Path:
@@ -83,20 +98,15 @@ def run_stage(
     out = paths.output(root, profile, stage)
     out = out.with_name(f"{out.name}-{beside}") if beside else out
     _check_same(out, changes)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     failed = paths.runs(root, profile) / f"{stage}.failed.ipynb"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        with tracking.run(root, profile, stage, checked):
-            with tracking.environment({CHANGES: json.dumps(changes)}):
-                _execute(notebook, scratch, profile, root, failed)
-            shutil.rmtree(out, ignore_errors=True)
-            scratch.rename(out)  # before the log, so that what was made is kept when the log fails
-            failed.unlink(missing_ok=True)
-            tracking.Logger().artifact(out / NOTEBOOK)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with _stopped_by_signals(), _workplace(out) as work, tracking.run(root, profile, stage, checked):
+        with tracking.environment({CHANGES: json.dumps(changes)}):
+            _execute(notebook, work, profile, root, failed)
+        swap(work / RESULT, out, work / OLD)
+        failed.unlink(missing_ok=True)
+        for folder in read_json(work / PASSING).get("folders", []):  # only now: the outputs stand
+            discard(Path(folder))
+        tracking.Logger().artifact(out / NOTEBOOK)
     return out
 
 
@@ -111,11 +121,67 @@ def _check_same(out: Path, changes: Mapping[str, Any]) -> None:
             )
 
 
-def _execute(notebook: Path, scratch: Path, profile: str, root: Path, failed: Path) -> None:
-    logger = tracking.Logger()
-    executed = scratch / NOTEBOOK
+@contextmanager
+def _workplace(out: Path) -> Iterator[Path]:
+    """A folder beside a stage's outputs for what it works with, after what killed runs left there is cleared."""
+    for left in out.parent.glob(f".{out.name}.*.tmp"):
+        if (lock := claim(left)) is None:
+            say(f"another run of this stage is still working in {left}: waiting until it has ended")
+            lock = claim(left, wait=-1)
+        if (left / OLD).exists() and not out.exists():
+            os.replace(left / OLD, out)
+        shutil.rmtree(left)
+        if lock is not None:
+            lock.release()
+    work = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    lock = claim(work)
+    (work / RESULT).mkdir()
     try:
-        with _kernel(), tracking.environment({OUT: str(scratch), "PYTHONHASHSEED": "0"}):
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if lock is not None:
+            lock.release()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM (Slurm, ``docker stop``) stops a stage as Ctrl-C does; so does the end of the DVC that started it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a training is being saved
+        raise KeyboardInterrupt
+
+    numbers = [
+        signal.SIGTERM,
+        *([signal.SIGINT] if signal.getsignal(signal.SIGINT) != signal.SIG_IGN else []),
+    ]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_with(parent: int) -> None:
+    """Without the DVC that started it nobody would take a stage's outputs, and the next DVC would start it again."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _execute(notebook: Path, work: Path, profile: str, root: Path, failed: Path) -> None:
+    logger = tracking.Logger()
+    result = work / RESULT
+    executed = result / NOTEBOOK
+    try:
+        with _kernel(work / KERNEL), tracking.environment({OUT: str(result), "PYTHONHASHSEED": "0"}):
             papermill.execute_notebook(
                 str(notebook),
                 str(executed),
@@ -125,12 +191,21 @@ def _execute(notebook: Path, scratch: Path, profile: str, root: Path, failed: Pa
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
+                config=Config({"KernelManager": {"shutdown_wait_time": TIME_TO_SAVE}}),
             )
     except PapermillExecutionError as error:
         _keep(executed, failed, logger)
         if error.ename == "InputError":
             raise InputError(error.evalue) from None
+        if error.ename == "KeyboardInterrupt":
+            raise KeyboardInterrupt from None
         raise
+    except DeadKernelError:
+        _keep(executed, failed, logger)
+        raise InputError(
+            "expected the notebook's process to live until its end, it was killed: with too little memory start "
+            "again with smaller settings, else just start again; a training goes on from its last checkpoint"
+        ) from None
     except BaseException:
         _keep(executed, failed, logger)
         raise
@@ -144,11 +219,10 @@ def _keep(executed: Path, failed: Path, logger: tracking.Logger) -> None:
 
 
 @contextmanager
-def _kernel() -> Iterator[None]:
+def _kernel(folder: Path) -> Iterator[None]:
     """The kernel ``python3`` is this very interpreter, whatever kernels the user has installed."""
-    with TemporaryDirectory() as folder:
-        quiet = ["--IPKernelApp.log_level=50"]  # a cell's error reaches us by itself
-        write_kernel_spec(str(Path(folder) / "kernels" / "python3"), extra_arguments=quiet)
-        path = os.pathsep.join(p for p in (folder, os.environ.get("JUPYTER_PATH")) if p)
-        with tracking.environment({"JUPYTER_PATH": path}):
-            yield
+    quiet = ["--IPKernelApp.log_level=50"]  # a cell's error reaches us by itself
+    write_kernel_spec(str(folder / "kernels" / "python3"), extra_arguments=quiet)
+    path = os.pathsep.join(p for p in (str(folder), os.environ.get("JUPYTER_PATH")) if p)
+    with tracking.environment({"JUPYTER_PATH": path, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}):
+        yield

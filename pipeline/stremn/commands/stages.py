@@ -1,4 +1,4 @@
-"""``stremn run`` and ``stremn report``: stages of the pipeline."""
+"""``stremn run``, ``stremn report`` and ``stremn log``: stages of the pipeline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +52,32 @@ def run(stage: Stage, profile: Profile = "demo", plugin: Plugin = None, data: Da
 
     beside = "-".join(Path(path).stem for path in changes.values())
     print(run_stage(stage, profile, changes=changes, beside=beside))
+
+
+def log() -> None:
+    """Log to MLflow what it did not take while a stage ran.
+
+    MLflow's store is `mlflow.db` beside `params.yaml`, or the one that `MLFLOW_TRACKING_URI` names.
+
+    Example:
+
+    `stremn log`
+    """
+    from stremn import paths, tracking
+    from stremn.errors import InputError
+
+    root = paths.find_root()
+    refused = []
+    for what, error in tracking.send_left(root):
+        if error is None:
+            print(f"logged {what}")
+        else:
+            refused.append(f"{what} ({tracking.reason(error, root)})")
+    if refused:
+        raise InputError(
+            f"expected MLflow to take the log of each run, found that it does not of {', '.join(refused)}: mend "
+            "that, then call `stremn log` again"
+        )
 
 
 def report(profile: Profile = "demo") -> None:

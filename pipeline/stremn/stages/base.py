@@ -7,7 +7,6 @@
 import json
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,13 +20,15 @@ from stremn import paths
 from stremn.device import choose
 from stremn.display import let_notebooks_draw
 from stremn.errors import InputError, short_reason
+from stremn.files import discard, write_json
+from stremn.record import Logger
 from stremn.settings import Settings
-from stremn.tracking import Logger
 
 P = TypeVar("P", bound=Settings)
 OUT = "STREMN_STAGE_OUT"  # set by the runner for the notebook's process
 CHANGES = "STREMN_STAGE_CHANGES"  # set with it: JSON of the settings that replace those of params.yaml
 MOST_VALUES = 100_000  # of a file of settings
+PASSING = "passing.json"  # beside that folder: what the runner may delete when the stage's outputs stand
 DOTS = 110  # per inch, of figures
 
 
@@ -41,7 +42,7 @@ class Stage(Generic[P]):
         parameters: checked settings.
         out: folder to write to; it becomes the stage's output when the notebook ends well.
         root: of the repository.
-        at_close: what is called when the notebook has ended well.
+        passing: folders that are of no use when the outputs stand (progress of trainings).
     """
 
     name: str
@@ -50,7 +51,7 @@ class Stage(Generic[P]):
     out: Path
     root: Path
     logger: Logger = field(default_factory=Logger)
-    at_close: ExitStack = field(default_factory=ExitStack)
+    passing: list[Path] = field(default_factory=list)
 
     def inputs(self, stage: str) -> Path:
         """Output folder of an earlier stage; InputError if it has not run."""
@@ -86,7 +87,6 @@ class Stage(Generic[P]):
             self.logger.tag(name, note)
         for name in (n for n, v in values.items() if v is None or v != v):
             self.logger.tag(f"missing.{name}", (reasons or {}).get(name, "not computed, see the notebook"))
-        self.logger.flush()
 
     def figure(self, name: str, figure: Figure) -> Path:
         """Save a figure as PNG and log it."""
@@ -105,9 +105,15 @@ class Stage(Generic[P]):
         return path
 
     def close(self) -> None:
-        """The last call of a notebook: send what MLflow has not seen yet, and forget the saved progress."""
-        self.logger.flush()
-        self.at_close.close()
+        """The last call of a notebook: the progress of its trainings is no longer needed.
+
+        The runner deletes it when the outputs stand in their place, so that nothing is lost before.
+        """
+        if OUT in os.environ:
+            write_json(self.out.with_name(PASSING), {"folders": [str(folder) for folder in self.passing]})
+            return
+        for folder in self.passing:
+            discard(folder)
 
 
 def load_yaml(path: Path) -> dict[Any, Any]:

@@ -98,18 +98,20 @@ def train_networks(
         settings = p.model_copy(update={"plan": plan, "seed": seed})
         history = History()
         if plan.steps:
+            progress = _progress(stage, name, model, meta, settings)
             history = fit(
                 model,
                 partial(batches, with_seed(sampler, seed), workers=p.workers),
                 loss,
                 plan,
                 seed=seed,
-                progress=_progress(stage, name, model, meta, settings),
+                progress=progress,
                 log=_prefixed(stage, name),
                 validate=validate,
                 device=p.device,
                 description=f"{stage.name} {name}",
             )
+            stage.passing.append(progress.place)
         used = settings.model_dump(mode="json", exclude=OF_OTHERS)
         meta = {**meta, "trained": {**meta.get("trained", {}), stage.name: used}}
         trained[name] = Trained(model.eval(), meta, history)
@@ -119,7 +121,7 @@ def train_networks(
 def _progress(
     stage: Stage[P], name: str, model: nn.Module, meta: dict[str, Any], settings: TrainingSettings
 ) -> Progress:
-    """Where a network's progress is saved, with all that its weights depend on; deleted when the stage has ended."""
+    """Where a network's progress is saved, with all that its weights depend on."""
     manifest = stage.inputs("data") / "manifest.json"
     weights = {name: fingerprint.of_bytes(t.numpy().tobytes()) for name, t in model.state_dict().items()}
     origin = {
@@ -133,8 +135,8 @@ def _progress(
         "starting weights": fingerprint.of_values(weights),
         "code": fingerprint.of_source([*TRAINED_WITH, "stages/networks.py", f"stages/{stage.name}.py"]),
     }
-    progress = Progress(paths.resume(stage.root, stage.profile, stage.name, name), origin)
-    stage.at_close.callback(progress.forget)
+    workspace = paths.relative(stage.root, paths.store_root(stage.root))
+    progress = Progress(paths.resume(stage.root, stage.profile, stage.name, name), origin, workspace)
     if why := progress.why_anew():
         print(f"{name}: {why}")
     return progress

@@ -6,8 +6,11 @@ resumes sees the same batches and the same noise as one that never stopped.
 
 import math
 import random
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -91,43 +94,70 @@ def fit(
         batches: ``batches(start, stop)`` yields the batches of those steps; each has ``.to(device)``.
         loss: ``loss(model, batch, generator)`` gives named scalars; ``"loss"`` is minimised.
         seed: of the noise.
-        progress: where it is saved; what is found there is continued.
+        progress: where it is saved; what is found there is continued. Ctrl-C and SIGTERM then end the training
+            after the step that is going on, which is saved.
         log: called with a step and its numbers.
         validate: numbers of the model on held-out data.
 
     Returns:
         The history; afterwards the model holds the last weights, or the average of the best ones.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
     """
     model.to(device).train()
     optimizer = torch.optim.Adam(_groups(model, plan.backbone_rate), lr=plan.learning_rate)
     best, history = Best(plan.keep_best), History()
-    start = progress.load(model, optimizer, best, history) if progress else 0
-    started, before = time.perf_counter(), history.seconds
-    recent: list[dict[str, float]] = []
-    bar = tqdm(total=plan.steps, initial=start, desc=description, mininterval=5, unit="step")
-    try:
+    with _stoppable(progress) as stopped:
+        start = progress.load(model, optimizer, best, history) if progress else 0
+        for row in history.rows:
+            log(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
+        started, before = time.perf_counter(), history.seconds
+        bar = tqdm(total=plan.steps, initial=start, desc=description, mininterval=5, unit="step")
         for step, batch in enumerate(batches(start, plan.steps), start):
             generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
-            recent.append(_one_step(model, batch.to(device), loss, optimizer, plan, step, generator))
+            terms = _one_step(model, batch.to(device), loss, optimizer, plan, step, generator)
+            history.recent.append(terms)
             bar.update()
-            done = step + 1
+            done, last = step + 1, step + 1 == plan.steps
             history.seconds = before + time.perf_counter() - started
-            if done % plan.log_every == 0 or done == plan.steps:
-                row = {name: float(np.mean([r[name] for r in recent])) for name in recent[0]}
+            if done % plan.log_every == 0 or last:
+                row = {name: float(np.mean([r[name] for r in history.recent])) for name in terms}
                 bar.set_postfix(loss=f"{row['loss']:.4f}")
                 _record(history, done, row, log)
-                recent.clear()
-            if validate and plan.validate_every and (done % plan.validate_every == 0 or done == plan.steps):
+                history.recent.clear()
+            if validate and plan.validate_every and (done % plan.validate_every == 0 or last):
                 _validated(model, validate, plan, best, history, done, log)
-            if progress and (done % plan.checkpoint_every == 0 or done == plan.steps):
+            stop = stopped()
+            if progress and (done % plan.checkpoint_every == 0 or last or stop):
                 progress.save(model, optimizer, best, history, done)
-    finally:
+            if stop:
+                raise KeyboardInterrupt
         bar.close()
     if plan.best_metric is not None and best.kept:
         model.load_state_dict(best.average())
     history.best = best.value
     model.eval()
     return history
+
+
+@contextmanager
+def _stoppable(progress: Progress | None) -> Iterator[Callable[[], bool]]:
+    """Holds the progress; meanwhile Ctrl-C and SIGTERM are kept for the question whether to stop, between two steps."""
+    if progress is None:
+        yield lambda: False
+        return
+    asked: list[int] = []
+    main = threading.current_thread() is threading.main_thread()  # Python gives signals to no other
+    signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = [signal.signal(number, lambda number, _: asked.append(number)) for number in signals]
+    try:
+        progress.hold()
+        yield lambda: bool(asked)
+    finally:
+        progress.release()
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _groups(model: nn.Module, backbone_rate: float) -> list[dict[str, Any]]:
