@@ -120,8 +120,12 @@ def send_left(root: Path) -> Iterator[tuple[str, Exception | None]]:
 def reason(error: Exception, root: Path) -> str:
     """Why MLflow took nothing, and what mends it, in a few words."""
     if "out-of-date database schema" in str(error):
-        return f"its database is of an older release: `mlflow db upgrade {store(root)}` mends it"
-    return str(error) if isinstance(error, InputError) else short_reason(error)
+        return f"its database is of another release: `mlflow db upgrade {store(root)}` mends an older one"
+    if isinstance(error, InputError):
+        return str(error)
+    return short_reason(
+        error.__cause__ or error.__context__ or error
+    )  # MLflow's own words repeat the whole request
 
 
 def _keep_sending(root: Path, folder: Path, ended: Event) -> None:
