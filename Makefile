@@ -45,7 +45,7 @@ site: $(STAMP)  ## walkthroughs, executed notebooks and report as pages
 	stremn site
 
 clean:  ## generated data and results, not the environment
-	rm -rf data/prepared data/runs data/site
+	rm -rf data/code data/prepared data/runs data/site
 
 $(STAMP): requirements.txt pyproject.toml
 	@echo "Making the environment in $(VENV): about 290 packages, 2 GB (more with CUDA), a few minutes."

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml
 
+from stremn import fingerprint
 from stremn.run import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,6 +125,8 @@ def test_every_stage_has_its_mlflow_run(copy: Copy) -> None:
 def touching(graph: dict[str, Any], name: str) -> str:
     """A command that makes what a stage's outputs hold for the stages after it."""
     (out,) = graph["stages"][name]["outs"]
+    if name == "code":  # it costs nothing, and is what the tests of notebooks look at
+        return str(graph["stages"][name]["cmd"])
     wanted = {f"{out}/metrics.json"}
     for stage in graph["stages"].values():
         inside = (dep for dep in stage["deps"] if dep.startswith(f"{out}/"))
@@ -143,6 +148,73 @@ def touched(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     made("dvc", "repro", "--quiet")
     assert made.changed() == set()
     return made
+
+
+LITTER = (
+    ".DS_Store",
+    "._module.py",
+    "Thumbs.db",
+    "desktop.ini",
+    ".module.py.swp",
+    "module.py~",
+    "#module.py#",
+    ".#module.py",
+    "~$notes.docx",
+    ".ipynb_checkpoints/module-checkpoint.py",
+    "__pycache__/module.cpython-311.pyc",
+    "__MACOSX/._module.py",
+    "@eaDir/module.py",
+    ".nfs000000001",
+    ".idea/module.py",
+)
+
+
+def test_what_systems_and_editors_leave_runs_nothing_again(
+    touched: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = touched.folder / "pipeline" / "stremn"
+    monkeypatch.setattr(fingerprint, "__file__", str(package / "fingerprint.py"))
+    rooms = [path for path in package.iterdir() if path.is_dir()]
+    data = [p for p in (touched.folder / "data").rglob("*") if p.is_dir() and p.parent.name == "tiny"]
+    code = fingerprint.of_source([room.name for room in rooms])
+    folders = fingerprint.of_folder(touched.folder / "data")
+    for folder in [*rooms, *data]:
+        for name in LITTER:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("left here", encoding="utf-8")
+    assert touched.changed() == set()
+    assert fingerprint.of_source([room.name for room in rooms]) == code
+    assert fingerprint.of_folder(touched.folder / "data") == folders
+
+
+def run_and_saved(path: Path, code: str = "") -> None:
+    """What Jupyter makes of a notebook: outputs, counts, ids and metadata; ``code`` is added to its last cell."""
+    book = nbformat.read(path, 4)
+    for number, cell in enumerate(book.cells):
+        cell.id = f"other-{number}"
+        if cell.cell_type == "code":
+            cell.execution_count = number
+            cell.outputs = [nbformat.v4.new_output("stream", text="printed\n")]
+            cell.metadata |= {"execution": {"iopub.execute_input": "2026-01-01"}, "collapsed": False}
+    book.metadata |= {"language_info": {"name": "python", "version": "3.12.1"}, "widgets": {}}
+    book.cells[-1].source += code
+    path.write_text(json.dumps(book, indent=2), encoding="utf-8")
+
+
+def test_a_notebook_that_was_run_and_saved_runs_nothing_again(touched: Copy) -> None:
+    for path in (touched.folder / "notebooks").glob("0*.ipynb"):
+        run_and_saved(path)
+    ran = set(re.findall(r"Running stage '(\w+)'", touched("dvc", "repro")))
+    assert ran == {"code"}
+    assert touched.changed() == set()
+
+
+def test_a_notebook_whose_code_changed_runs_again(touched: Copy) -> None:
+    (path,) = (touched.folder / "notebooks").glob("0*_pretrain.ipynb")
+    run_and_saved(path, "\n1 + 1")
+    ran = set(re.findall(r"Running stage '(\w+)'", touched("dvc", "repro")))
+    assert {"code", "pretrain"} <= ran <= {"code", "pretrain", "finetune", "evaluate_vos"}
+    assert touched.changed() == set()
 
 
 def stages_after_an_edit(copy: Copy, room: str) -> set[str]:

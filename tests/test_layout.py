@@ -23,11 +23,25 @@ OTHERS = ["davis", "paper", "shipped", "systems"]
 PROFILES = {"demo": ROOT / "dvc.yaml", **{name: ROOT / "profiles" / name / "dvc.yaml" for name in OTHERS}}
 
 # What each room may import besides itself and GROUND. cli, commands and run may import all.
-GROUND = {"errors", "files", "record", "listing", "compat", "settings", "paths", "fingerprint", "device", "display"}
+GROUND = {
+    "errors",
+    "files",
+    "record",
+    "listing",
+    "notebooks",
+    "compat",
+    "settings",
+    "paths",
+    "fingerprint",
+    "device",
+    "display",
+}
 LOW = {"ops", "memory"}
 BELOW = {*LOW, "models", "data", "tasks", "inference", "evaluation"}
 FLOORS = {
     **{name: set() for name in GROUND},
+    "fingerprint": {"listing"},
+    "notebooks": {"files"},
     "tracking": set(),
     "ops": set(),
     "memory": {"ops"},
@@ -167,7 +181,7 @@ def test_profiles_have_the_same_stages(profile: str) -> None:
         dep.replace(f"${{{profile}.", "${demo.") for dep in stages["evaluate_vos"]["deps"]
     ]
     assert stages == demo["stages"]
-    assert list(stages) == list(STAGES)
+    assert list(stages) == ["code", *STAGES]
     assert demo["vars"] == [{"profile": "demo"}]
     assert other["vars"] == [{"profile": profile}, f"../../params.yaml:{profile}"]
 
@@ -200,7 +214,12 @@ def test_a_stage_tracks_its_notebook_and_its_parameters(stage: str) -> None:
     entry = _graph("demo")["stages"][stage]
     assert entry["cmd"] == f"stremn run {stage} --profile ${{profile}}"
     assert entry["params"] == [f"${{profile}}.{stage}"]
-    assert notebook_of(ROOT, stage).relative_to(ROOT).as_posix() in entry["deps"]
+    notebook = notebook_of(ROOT, stage)
+    assert f"data/code/${{profile}}/{notebook.stem}.py" in entry["deps"]
+    assert notebook.relative_to(ROOT).as_posix() in _graph("demo")["stages"]["code"]["deps"]
+    assert not [
+        dep for dep in entry["deps"] if dep.endswith(".ipynb")
+    ]  # it carries the outputs of who opened it
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -14,7 +14,7 @@ from stremn.commands.predict import predict
 from stremn.commands.score import app as score_app
 from stremn.commands.segment import segment
 from stremn.commands.site import site
-from stremn.commands.stages import log, report, run
+from stremn.commands.stages import code, log, report, run
 from stremn.commands.submit import app as submit_app
 from stremn.commands.systems import systems
 from stremn.errors import InputError, InputWarning
@@ -43,7 +43,7 @@ def root(
         raise typer.Exit
 
 
-for command in (segment, predict, run, log, report, site, systems, info, explore):
+for command in (segment, predict, run, code, log, report, site, systems, info, explore):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(score_app, name="score")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stremn.listing import counts
+
 CHUNK = 1 << 20  # bytes read at a time
 LENGTH = 16  # hexadecimal digits kept
 
@@ -45,9 +47,9 @@ def of_rows(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def of_folder(folder: Path) -> str:
-    """SHA-256 of the names and bytes of all files in a folder, in sorted order."""
+    """SHA-256 of the names and bytes of all files in a folder that count, in sorted order."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in _files(folder):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -57,5 +59,12 @@ def of_source(rooms: Iterable[str]) -> dict[str, str]:
     """Hash of each of the package's own source files in ``rooms`` (folders such as ``memory``, or files), by path."""
     package = Path(__file__).parent
     named = [package / room for room in rooms]
-    files = sorted(path for room in named for path in (room.rglob("*.py") if room.is_dir() else [room]))
+    files = [path for room in named for path in (_files(room) if room.is_dir() else [room])]
+    files = sorted(path for path in files if path.suffix == ".py")
     return {path.relative_to(package).as_posix(): of_file(path) for path in files}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files below a folder that count, as DVC sees them (``.dvcignore``), in sorted order."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if all(counts(part) for part in path.relative_to(folder).parts))

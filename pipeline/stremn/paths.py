@@ -37,6 +37,11 @@ def prepared(root: Path, profile: str) -> Path:
     return root / "data" / "prepared" / profile
 
 
+def code(root: Path, profile: str) -> Path:
+    """Scripts of the stages' notebooks."""
+    return root / "data" / "code" / profile
+
+
 def runs(root: Path, profile: str) -> Path:
     """Outputs of a profile's stages."""
     return root / "data" / "runs" / profile

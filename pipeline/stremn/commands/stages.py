@@ -1,4 +1,4 @@
-"""``stremn run``, ``stremn report`` and ``stremn log``: stages of the pipeline."""
+"""``stremn run``, ``code``, ``log`` and ``report``: stages of the pipeline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +52,23 @@ def run(stage: Stage, profile: Profile = "demo", plugin: Plugin = None, data: Da
 
     beside = "-".join(Path(path).stem for path in changes.values())
     print(run_stage(stage, profile, changes=changes, beside=beside))
+
+
+def code(profile: Profile = "demo") -> None:
+    """Write the code of the stages' notebooks as scripts, on which the stages depend in DVC's graph.
+
+    `dvc repro` calls this, so that a notebook that was only opened and saved runs nothing again.
+
+    Example:
+
+    `stremn code --profile demo`
+    """
+    from stremn import paths
+    from stremn.notebooks import write_scripts
+
+    root = paths.find_root()
+    write_scripts(root, paths.code(root, profile))
+    print(paths.code(root, profile))
 
 
 def log() -> None:
