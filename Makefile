@@ -2,7 +2,8 @@
 # Take another Python with `make PYTHON=python3.12 …` (3.11 is what the pins were measured with).
 
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null
+PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do $$p $(NEW_ENOUGH) && echo $$p && break; done),python3)
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -10,9 +11,9 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 export DO_NOT_TRACK := true
 
-.PHONY: repro test lint types format lab mlflow report site clean
+.PHONY: repro test lint types format lab mlflow report site clean without-git
 
-repro: $(STAMP)  ## data, training, evaluation, report of the demo profile
+repro: without-git $(STAMP)  ## data, training, evaluation, report of the demo profile
 	@echo "The demo: about 20 minutes on 2 cores. Ctrl-C stops, the same command goes on."
 	dvc repro
 	@echo "Done: data/runs/demo/report/report.html; 'dvc metrics show', 'dvc plots show' and 'make mlflow' show more."
@@ -44,10 +45,17 @@ site: $(STAMP)  ## walkthroughs, executed notebooks and report as pages
 	@echo "The walkthroughs run first: about 4 minutes on 2 cores."
 	stremn site
 
+without-git:  # DVC asks for Git; an unpacked archive has none, and does without
+	@test -e .git || grep -qs no_scm .dvc/config.local \
+		|| { mkdir -p .dvc && printf '[core]\n    no_scm = true\n' >> .dvc/config.local; }
+
 clean:  ## generated data and results, not the environment
 	rm -rf data/code data/prepared data/runs data/site
 
 $(STAMP): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) $(NEW_ENOUGH) || { \
+		echo "error: expected Python 3.11.4 or newer, found $$($(PYTHON) --version 2>&1): name one, as in" \
+			"'make $(or $(MAKECMDGOALS),repro) PYTHON=/path/to/python3.11'" >&2; exit 2; }
 	@echo "Making the environment in $(VENV): about 290 packages, 2 GB (more with CUDA), a few minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

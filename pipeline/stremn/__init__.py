@@ -20,7 +20,17 @@ read mass              –               share of the attention that a slot rece
 =====================  ==============  ==========================================================
 """
 
+import sys
 from typing import Any
+
+OLDEST_PYTHON = (3, 11, 4)
+if sys.version_info < OLDEST_PYTHON:  # before anything that an older one cannot read
+    print(
+        "error: expected Python %d.%d.%d or newer" % OLDEST_PYTHON  # noqa: UP031
+        + ", found %d.%d.%d: make an environment with a newer one, as README says" % sys.version_info[:3],  # noqa: UP031
+        file=sys.stderr,
+    )
+    raise SystemExit(2)
 
 __version__ = "0.1.0"
 __all__ = [
