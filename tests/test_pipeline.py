@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from stremn import device, fingerprint, paths, tracking
 from stremn.errors import InputError
+from stremn.files import claim
 from stremn.run import run_stage
 from stremn.settings import Settings
 from stremn.stages import base
@@ -349,7 +351,10 @@ def test_unknown_names_are_refused_before_anything_runs(project: Path, write_not
         run_stage("memory", "demo", project)
 
 
-def test_ctrl_c_stops_the_stage_and_its_kernel(project: Path, write_notebook) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_stage_and_its_kernel(
+    project: Path, write_notebook, number: signal.Signals
+) -> None:
     mark = project / "kernel.pid"
     mark.unlink(missing_ok=True)
     cell = (
@@ -364,7 +369,7 @@ def test_ctrl_c_stops_the_stage_and_its_kernel(project: Path, write_notebook) ->
     while not (mark.is_file() and mark.read_text()) and time.monotonic() < until:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
@@ -372,3 +377,58 @@ def test_ctrl_c_stops_the_stage_and_its_kernel(project: Path, write_notebook) ->
         os.kill(int(mark.read_text()), 0)
     assert not list(_out(project).parent.glob(".*"))
     assert _last_run(project)[1].info.status == "KILLED"
+
+
+def test_progress_goes_only_when_the_outputs_stand(
+    project: Path, write_notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = project / "data" / "runs" / ".resume" / "net" / "abc"
+    _write(progress / "progress.pt", "trained for hours")
+    end = f"from pathlib import Path\nstage.passing.append(Path({str(progress)!r}))\nstage.close()"
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, end)
+
+    def killed(*_: object) -> None:
+        assert progress.is_dir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stremn.run.swap", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage("cost", "demo", project)
+    assert progress.is_dir() and not list(_out(project).parent.glob(".*"))
+    run_stage("cost", "demo", project)
+    assert not progress.parent.exists() and _out(project).is_dir()
+
+
+def test_a_run_clears_what_a_killed_one_left(project: Path, write_notebook) -> None:
+    """Killed between the two renames of its end: the earlier outputs are moved away, the new not yet there."""
+    shutil.rmtree(_out(project), ignore_errors=True)
+    left = _out(project).with_name(".cost.123.tmp")
+    _write(left / "old" / "earlier.txt", "kept")
+    _write(left / "result" / "notebook.ipynb", "new")
+    _write(left / ".lock", "")
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, "1 / 0")
+    with pytest.raises(PapermillExecutionError):
+        run_stage("cost", "demo", project)
+    assert [p.name for p in _out(project).iterdir()] == ["earlier.txt"]
+    assert not list(_out(project).parent.glob(".*"))
+
+
+def test_a_run_waits_for_one_that_is_still_working(
+    project: Path, write_notebook, capfd: pytest.CaptureFixture
+) -> None:
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, "stage.close()")
+    lock = claim(_out(project).with_name(".cost.123.tmp"))
+    assert lock is not None
+    threading.Timer(2, lock.release).start()
+    run_stage("cost", "demo", project)
+    assert not lock.is_locked
+    assert capfd.readouterr().err.count("another run of this stage is still working") == 1
+
+
+def test_a_kernel_that_is_killed_is_one_line(project: Path, write_notebook) -> None:
+    cell = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, cell)
+    with pytest.raises(InputError, match="it was killed: with too little memory"):
+        run_stage("cost", "demo", project)
+    assert _last_run(project)[1].info.status == "FAILED"

@@ -1,5 +1,7 @@
 """The loop: learning, stopping and resuming, averaging, schedules."""
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,98 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     two = fit(again, batches, loss, PLAN, seed=0, progress=Progress(tmp_path, {}))
     assert torch.equal(whole.weight, again.weight)  # type: ignore[arg-type]
     assert [r["loss"] for r in one.rows] == [r["loss"] for r in two.rows]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_that_is_going_on(tmp_path: Path, number: signal.Signals) -> None:
+    whole, again, steps = fresh(), nn.Linear(3, 1), iter(range(100))
+    one = fit(whole, batches, loss, PLAN, seed=0)
+
+    def signalled(*arguments: Any) -> dict[str, Tensor]:
+        if next(steps) == 46:
+            signal.raise_signal(number)
+            signal.raise_signal(number)  # Slurm, and the end of what started us
+        return loss(*arguments)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(), batches, signalled, PLAN, seed=0, progress=Progress(tmp_path, {}))
+    assert signal.getsignal(number) is before
+    logged: list[int] = []
+    two = fit(
+        again,
+        lambda start, stop: batches(start, stop) if start == 47 else pytest.fail(f"goes on at {start}"),
+        loss,
+        PLAN,
+        seed=0,
+        progress=Progress(tmp_path, {}),
+        log=lambda step, row: logged.append(step),
+    )
+    assert torch.equal(whole.weight, again.weight)  # type: ignore[arg-type]
+    assert one.rows == two.rows  # also the mean over steps before and after the stop
+    assert logged == [10, 20, 30, 40, 50, 60]  # the curve is whole again
+
+
+def killed_at(replace: int, after: bool, folder: Path) -> bool:
+    """Train in a process that kills itself before or after its n-th rename; whether it came so far."""
+    if process := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    left, rename = iter(range(replace, -1, -1)), os.replace
+
+    def die(*arguments: Any) -> None:
+        if last := next(left) == 0:
+            after and rename(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert not last
+        rename(*arguments)
+
+    os.replace = die
+    fit(fresh(), batches, loss, PLAN, seed=0, progress=Progress(folder, {}))
+    os._exit(0)
+
+
+def test_kills_around_every_rename_end_with_the_same_weights(tmp_path: Path) -> None:
+    whole = fresh()
+    one = fit(whole, batches, loss, PLAN, seed=0)
+    for number in range(100):
+        folder = tmp_path / str(number)
+        if not killed_at(number // 2, bool(number % 2), folder):
+            break
+        again = fresh()
+        progress = Progress(folder, {})
+        two = fit(again, batches, loss, PLAN, seed=0, progress=progress)
+        assert torch.equal(whole.weight, again.weight) and one.rows == two.rows  # type: ignore[arg-type]
+        progress.forget()
+        assert not folder.exists()
+    assert number == 12  # a note and weights at each of three checkpoints
+
+
+def test_what_a_killed_process_was_writing_goes(tmp_path: Path) -> None:
+    place = Progress(tmp_path, {}).place
+    place.mkdir()
+    (place / ".progress.pt.123.tmp").write_bytes(b"half")
+    fit(fresh(), batches, loss, PLAN, seed=0, progress=Progress(tmp_path, {}))
+    assert not list(place.glob("*.tmp"))
+
+
+def test_experiments_side_by_side_leave_each_other_alone(tmp_path: Path) -> None:
+    one, two = Progress(tmp_path, {"seed": 1}, "exps/a"), Progress(tmp_path, {"seed": 2}, "exps/b")
+    for progress, step in ((one, 3), (two, 30), (Progress(tmp_path, {"seed": 3}), 60)):
+        assert progress.why_anew() is None  # of another experiment, not of an earlier setting
+        progress.save(fresh(), torch.optim.SGD(fresh().parameters(), 0.1), Best(), History(), step)
+    assert one.place.is_dir() and two.place.is_dir()
+
+
+def test_the_same_training_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stremn.training.resume.PATIENCE", 0)
+    one, two = Progress(tmp_path, {}), Progress(tmp_path, {})
+    one.hold()
+    whole, again = fresh(), fresh()
+    fit(whole, batches, loss, PLAN, seed=0)
+    fit(again, batches, loss, PLAN, seed=0, progress=two)
+    assert torch.equal(whole.weight, again.weight) and two.place != one.place  # type: ignore[arg-type]
+    two.forget()
+    assert one.place.is_dir()
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
