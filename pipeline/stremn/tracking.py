@@ -123,9 +123,10 @@ def reason(error: Exception, root: Path) -> str:
         return f"its database is of another release: `mlflow db upgrade {store(root)}` mends an older one"
     if isinstance(error, InputError):
         return str(error)
-    return short_reason(
-        error.__cause__ or error.__context__ or error
-    )  # MLflow's own words repeat the whole request
+    wrapped = (
+        error.__context__ if str(error).startswith("API request") else None
+    )  # which repeats the whole request
+    return short_reason(wrapped or error)
 
 
 def _keep_sending(root: Path, folder: Path, ended: Event) -> None:
