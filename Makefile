@@ -11,10 +11,11 @@ STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 export DO_NOT_TRACK := true
 
-.PHONY: repro test lint types format lab mlflow report site clean without-git
+.PHONY: repro test lint types format lab mlflow report site clean without-git after-a-kill
 
 repro: without-git $(STAMP)  ## data, training, evaluation, report of the demo profile
 	@echo "The demo: about 20 minutes on 2 cores. Ctrl-C stops, the same command goes on."
+	@$(MAKE) --no-print-directory -s after-a-kill
 	dvc repro
 	@echo "Done: data/runs/demo/report/report.html; 'dvc metrics show', 'dvc plots show' and 'make mlflow' show more."
 
@@ -48,6 +49,12 @@ site: $(STAMP)  ## walkthroughs, executed notebooks and report as pages
 without-git:  # DVC asks for Git; an unpacked archive has none, and does without
 	@test -e .git || grep -qs no_scm .dvc/config.local \
 		|| { mkdir -p .dvc && printf '[core]\n    no_scm = true\n' >> .dvc/config.local; }
+
+after-a-kill:  # a DVC that was killed while it wrote leaves half a file that stops every later one; nothing is lost
+	@find .dvc/cache/runs -mindepth 1 \( -name '.*.tmp' -o -type d -empty \) -delete 2>/dev/null || true
+	@test ! -e dvc.lock || $(BIN)/python -c 'import yaml; assert yaml.safe_load(open("dvc.lock"))' 2>/dev/null \
+		|| mv dvc.lock dvc.lock.broken
+	@test ! -s .dvc/tmp/rwlock || $(BIN)/python -m json.tool .dvc/tmp/rwlock >/dev/null 2>&1 || rm -f .dvc/tmp/rwlock
 
 clean:  ## generated data and results, not the environment
 	rm -rf data/code data/prepared data/runs data/site

@@ -26,10 +26,11 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ("dvc.yaml", "params.yaml", "notebooks", "pipeline", ".dvcignore")
+KEPT = ("Makefile", "dvc.yaml", "params.yaml", "notebooks", "pipeline", ".dvcignore")
 MADE = ("data", "dvc.lock", "mlflow.db", "mlartifacts", ".dvc")
 BEFORE = "before"  # beside the copy: what is in it when the rounds begin
 VICTIMS = ("all", "dvc", "stage", "notebook")
+STOPPED = "no kill: DVC stopped at a file that it had half written (make after-a-kill)"
 TIMED = ("notebook.ipynb", "seconds")  # a file and keys that hold times
 STEPS = {"steps": 40, "checkpoint_every": 7, "log_every": 3, "validate_every": 10}
 
@@ -93,8 +94,12 @@ def kill(folder: Path, target: str, moment: float, victim: str) -> str | None:
     """Start, wait, kill; returns what was going on then, None where all had ended before."""
     dvc = start(folder, target)
     try:
-        dvc.wait(moment)
-        return None
+        if not dvc.wait(moment):
+            return None
+        subprocess.run(
+            ["make", "-s", "after-a-kill", f"BIN={Path(sys.executable).parent}"], cwd=folder, check=True
+        )
+        return STOPPED
     except subprocess.TimeoutExpired:
         pass
     alive = processes(dvc.pid)
@@ -162,6 +167,11 @@ def left_over(folder: Path) -> Iterator[str]:
         yield f"{going_on} runs RUNNING in MLflow"
 
 
+def kills_in(where: Counter[str]) -> int:
+    """How many of what happened are kills."""
+    return sum(times for what, times in where.items() if what != STOPPED)
+
+
 def one_round(
     folder: Path, target: str, kills: int, longest: float, chance: random.Random
 ) -> tuple[Counter[str], float]:
@@ -174,12 +184,12 @@ def one_round(
         elif kept.exists():
             shutil.copy2(kept, path)
     began, where = time.perf_counter(), Counter[str]()
-    while where.total() < kills:
+    while kills_in(where) < kills:
         victim = chance.choice(VICTIMS)
         if (what := kill(folder, target, chance.uniform(0.5, longest), victim)) is None:
             break  # it has come to its end
-        where[f"{victim}: {what}"] += 1
-    if start(folder, target).wait():
+        where[what if what == STOPPED else f"{victim}: {what}"] += 1
+    if start(folder, target).wait() and kill(folder, target, 600, "all") is not None:
         raise SystemExit(f"the last dvc repro failed:\n{(folder / 'log.txt').read_text()[-3000:]}")
     return where, time.perf_counter() - began
 
@@ -206,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
         wanted, logged = outputs(folder), curves(folder)["values"]
         print(f"undisturbed: {usual:.0f} s, {len(wanted)} files, {len(logged)} curves", flush=True)
         number = 0
-        while (left := options.kills - hits.total()) > 0:
+        while (left := options.kills - kills_in(hits)) > 0:
             number += 1
             where, seconds = one_round(
                 folder,
@@ -222,8 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
             other += left_over(folder)
             bad += bool(other)
             verdict = f"differs: {', '.join(sorted(other))}" if other else "the same"
-            print(f"round {number}: {where.total()} kills, {seconds:.0f} s: {verdict}", flush=True)
-    print(f"\n{hits.total()} kills in {number} rounds, {bad} of which ended otherwise than undisturbed")
+            print(f"round {number}: {kills_in(where)} kills, {seconds:.0f} s: {verdict}", flush=True)
+    print(f"\n{kills_in(hits)} kills in {number} rounds, {bad} of which ended otherwise than undisturbed")
     for what, times in sorted(hits.items()):
         print(f"{times:4d}  {what}")
     return int(bad > 0)
