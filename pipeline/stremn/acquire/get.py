@@ -1,6 +1,5 @@
 """Getting datasets: fetch several files at a time, unpack aside, check, rename; or link what is already on disk."""
 
-import fcntl
 import shutil
 import threading
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from stremn.acquire.registry import fetch_package
 from stremn.acquire.sources import fetch_drive, fetch_hub
 from stremn.acquire.unpack import unpack
 from stremn.errors import InputError
-from stremn.files import read_json, swap, write_json
+from stremn.files import claim, read_json, swap, write_json
 
 
 class Outcome(NamedTuple):
@@ -262,17 +261,13 @@ def _not_writable(places: Places, error: OSError) -> InputError:
 @contextmanager
 def _alone(places: Places) -> Iterator[None]:
     """One `get` at a time for a folder of raw data."""
-    path = places.root / NOTES / ".lock"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
+        lock = claim(places.root / NOTES)
     except OSError as error:
         raise _not_writable(places, error) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"expected no other download into {places.root}, found one: wait for it"
-            ) from None
+    if lock is None:
+        raise InputError(f"expected no other download into {places.root}, found one: wait for it")
+    try:
         yield
+    finally:
+        lock.release()
