@@ -271,7 +271,7 @@ def test_run_and_info(
 ) -> None:
     seen: list[tuple[str, str]] = []
 
-    def run_stage(stage: str, profile: str) -> Path:
+    def run_stage(stage: str, profile: str, **_: object) -> Path:
         seen.append((stage, profile))
         return tmp_path
 
