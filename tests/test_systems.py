@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from stremn.cli import main
 from stremn.data.clips import Clip, read_mask, write_clip
 from stremn.data.prepared import Source, write_source
 from stremn.errors import InputError
-from stremn.evaluation.bootstrap import bootstrap_mean
+from stremn.evaluation.bootstrap import Interval, bootstrap_mean
 from stremn.evaluation.runs import ANY, Run, compare, find, load_runs, save_runs, select
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
@@ -23,8 +24,10 @@ from stremn.models.registry import PREDICTORS, SYSTEMS, build_model
 from stremn.models.stcn import STCN
 from stremn.models.stm import STM
 from stremn.models.stremn import STReMN
+from stremn.report.claims import FAILS, HOLDS, OPEN, cost_claims, counted, rule_claims
 from stremn.report.papers import TABLES
 from stremn.report.report_tables import (
+    LABELS,
     PREDICTION,
     RULES_AND_SLOTS,
     STM_AND_AMM,
@@ -32,6 +35,7 @@ from stremn.report.report_tables import (
     ReportTable,
     Results,
 )
+from stremn.report.tables import with_paper
 from stremn.stages import evaluate_vos, pretrain
 from stremn.stages.base import Stage
 from stremn.stages.pretrain import System
@@ -224,8 +228,8 @@ def test_the_report_shows_the_intervals_of_the_evaluation() -> None:
 def test_an_empty_cell_says_why() -> None:
     ours = results({"learned": (Run(policy="learned"), scores(0.6, 0.8))})
     missing = SEGMENTATION["stremn-3"].missing(ours)
-    assert "No value for STM, STCN: not trained in this profile" in missing
-    assert "No value for KMN, EGM, CFBI, RMNet, LCM: not a system of this project." in missing
+    assert "STM, STCN: not trained in this profile" in missing
+    assert "KMN, EGM, CFBI, RMNet, LCM: not a system of this project." in missing
     everything = results({n: (Run(policy=n), scores(0.5, 0.5)) for n in TABLES["stremn-1"].rows})
     assert SEGMENTATION["stremn-1"].missing(everything) == ""
 
@@ -313,3 +317,52 @@ def test_rules_on_other_seeds_have_a_table_of_their_own(tmp_path: Path) -> None:
     table = evaluate_vos.seeds(stage, results)
     assert table is not None and table["mean"].tolist() == [70, 45] and table["behind"].tolist()[1] == 25
     assert evaluate_vos.seeds(Stage("e", "x", evaluate_vos.Parameters(), tmp_path, tmp_path), {}) is None
+
+
+# --- the claims on top of the report
+
+
+def _compared(behind: tuple[float, float, float] | None) -> dict[str, Any]:
+    names = ("mean", "low", "high", "objects")
+    gap = None if behind is None else dict(zip(names, (*behind, 9), strict=True))
+    return {"interval": {"J&F": dict(zip(names, (0.5, 0.4, 0.6, 9), strict=True)), "behind": gap}}
+
+
+def test_one_training_establishes_no_order_and_several_may() -> None:
+    runs = {
+        "learned": Run(policy="learned", slots=6),
+        **{rule: Run(policy=rule, slots=6) for rule in ("oldest", "newest", "every_n")},
+        "learned@4": Run(policy="learned", slots=4),
+    }
+    gaps = {"learned": None, "oldest": (0.05, 0.02, 0.08), "newest": (-0.04, -0.06, -0.01)}
+    ours = Results(runs, {n: _compared(gaps.get(n, (0.01, -0.02, 0.03))) for n in runs}, slots=6)
+    once = {claim.text: claim for claim in rule_claims(ours, {})}
+    assert {claim.verdict for claim in once.values()} == {OPEN} and len(once) == 4
+    oldest = once["The learned rule is better than removing the oldest (Table 1)"]
+    assert oldest.found == "+5.0 J&F (+2.0 to +8.0); one training: order not established"
+    means = {n: Interval(*gap, 9) for n, gap in gaps.items() if gap} | {
+        "every_n": Interval(-0.1, -0.2, -0.05, 9)
+    }
+    verdicts = [claim.verdict for claim in rule_claims(ours, means)]
+    assert verdicts == [HOLDS, FAILS, FAILS, OPEN]  # oldest, newest, as good as STM, numbers of slots
+    assert counted(rule_claims(ours, means)) == "1 holds, 2 does not hold, 1 not established here."
+
+
+@pytest.mark.parametrize(
+    ("growth", "verdict"),
+    [
+        ({"learned.slots": 6, "learned.time_ratio": 1.02, "learned.resident_ratio": 1.0}, HOLDS),
+        ({"learned.slots": 6, "learned.time_ratio": 1.5, "learned.resident_ratio": 1.0}, FAILS),
+        ({"learned.slots": 9}, FAILS),
+        ({"learned.slots": 6}, OPEN),
+    ],
+)
+def test_a_constant_cost_is_measured(growth: dict[str, float], verdict: str) -> None:
+    (claim,) = cost_claims(growth, 6)
+    assert claim.verdict == verdict and "slots at the end" in claim.found
+
+
+def test_numbers_of_slots_are_in_order() -> None:
+    rows = {str(k): {"J&F": float(k)} for k in (10, 2, 6)}
+    assert list(with_paper(TABLES["stremn-2"], rows, LABELS).index)[:1] == ["2 slots"]
+    assert list(with_paper(TABLES["stremn-2"], rows, LABELS)[("ours", "J&F")]) == [2, 6, 10]

@@ -13,6 +13,7 @@ from stremn.commands.info import info
 from stremn.commands.predict import predict
 from stremn.commands.score import app as score_app
 from stremn.commands.segment import segment
+from stremn.commands.set import set_values
 from stremn.commands.site import site
 from stremn.commands.stages import code, log, report, run
 from stremn.commands.submit import app as submit_app
@@ -45,6 +46,7 @@ def root(
 
 for command in (segment, predict, run, code, log, report, site, systems, info, explore):
     app.command()(command)
+app.command("set")(set_values)
 app.add_typer(data_app, name="data")
 app.add_typer(score_app, name="score")
 app.add_typer(submit_app, name="submit")

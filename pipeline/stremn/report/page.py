@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from stremn.files import replacing
+from stremn.report.claims import Claim
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """title: of the page. lead: below it. sections: in their order."""
+    """title: of the page. lead: below it. sections: in their order, folded. claims: on top, with links to sections.
+
+    not_run: what the papers have and this profile does not, at the end.
+    """
 
     title: str
     lead: str
     sections: Sequence[Section] = field(default_factory=tuple)
+    claims: Sequence[Claim] = ()
+    not_run: str = ""
+
+    def section_of(self, claim: Claim) -> Section | None:
+        """Where a claim's table stands."""
+        return next((one for one in self.sections if one.heading.startswith(claim.section)), None)
 
     def write_html(self, path: Path) -> None:
         """One file with everything inside."""

@@ -123,14 +123,14 @@ class ReportTable:
         return {key: self.values(results.scores[name]) for key, name in found.items() if name is not None}
 
     def missing(self, results: Results) -> str:
-        """A sentence on the rows that are empty on our side; the empty text when there are none."""
+        """A sentence on the paper's rows that were not run here; the empty text when there are none."""
         ours = self.ours(results)
         groups: dict[str, list[str]] = {}
         for key, (label, _) in self.paper.rows.items():
             if key not in ours:
                 why = self.reasons.get(key, self.reasons.get("*", NOT_RUN))
                 groups.setdefault(why, []).append(label)
-        return "".join(f" No value for {', '.join(labels)}: {why}." for why, labels in groups.items())
+        return " ".join(f"{', '.join(labels)}: {why}." for why, labels in groups.items())
 
 
 def _rules(r: Results) -> dict[str, str | None]:

@@ -17,18 +17,22 @@ def with_paper(
     ours: Mapping[str, Mapping[str, float | None]],
     labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """The paper's table with our columns to its right: columns (source, name), one row a system.
+    """The paper's table with our columns to its right: columns (source, name), one row a system that we have.
 
-    ours: row key → column → value in the paper's unit. Keys that the paper has join its rows, others
-    follow below under ``labels`` (default: the key itself). A missing value is NaN.
+    ours: row key → column → value in the paper's unit. Keys that the paper has stand in its rows, others
+    follow below under ``labels`` (default: the key itself); numbers are in order. A missing value is NaN.
     """
     names = [column for row in ours.values() for column in row]
     columns = [("paper", name) for name in paper.columns] + [("ours", name) for name in dict.fromkeys(names)]
-    keys = [*paper.rows, *(key for key in ours if key not in paper.rows)]
+    keys = [*(key for key in paper.rows if key in ours), *(key for key in ours if key not in paper.rows)]
+    if all(key.isdecimal() for key in keys):
+        keys.sort(key=int)
     table = pd.DataFrame(
         float("nan"), index=keys, columns=pd.MultiIndex.from_tuples(columns), dtype="float64"
     )
     for key, (_, values) in paper.rows.items():
+        if key not in ours:
+            continue
         table.loc[key, "paper"] = pd.Series(values, table["paper"].columns, dtype="float64").to_numpy()
     for key, row in ours.items():
         for name, value in row.items():

@@ -178,6 +178,12 @@ def read_parameters(
     return parameters.parse({**block, **(changes or {})}, where)
 
 
+def check_block(blocks: Any, profile: str, stage: str) -> None:
+    """InputError where a stage's block of a profile has an unknown key or a wrong value."""
+    parameters: type[Settings] = import_module(f"stremn.stages.{stage}").Parameters
+    parameters.parse(blocks[stage], f"{paths.MARKER}: {profile}.{stage}")
+
+
 def checked_parameters(root: Path, profile: str, stage: str, changes: Mapping[str, Any]) -> Settings:
     """As ``read_parameters``, and the files that they name are looked at by the stage's ``check``, if it has one."""
     parameters = read_parameters(root, profile, stage, changes)

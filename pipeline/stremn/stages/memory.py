@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from stremn.data.annotated import Clips
 from stremn.errors import InputError
 from stremn.evaluation import traces as counting
 from stremn.evaluation.distinctness import kept_distinctness, thumbnails
-from stremn.evaluation.runs import find, load_runs
+from stremn.evaluation.runs import ANY, Run, find, load_runs
 from stremn.figures import memory_figures as figures
 from stremn.figures.memory_strips import around_strip, kept_strip
 from stremn.memory import POLICIES, Trace
@@ -28,14 +30,14 @@ class Parameters(Settings):
 
     network: str = "stremn"
     """On which the evaluation compared the rules."""
-    slots: int = 6
+    slots: int | None = None
     """K of the rules in the evaluation, and of the strips."""
     learned_slots: list[int] = [4, 5, 6, 7]
-    """Numbers of slots of the learned rule (STReMN Fig. 5), K among them."""
+    """Numbers of slots of the learned rule (STReMN Fig. 5); those that were not evaluated are left out."""
     rules: list[str] = [
         name for name, entry in POLICIES.items() if entry.fixed and entry.unit == "slot" and not entry.judged
     ]
-    """Rules whose kept templates are compared with the learned one's."""
+    """Rules whose kept templates are compared with the learned one's; those not evaluated are left out."""
     split: str = "test"
     """Which clips."""
     show: int = 2
@@ -44,17 +46,12 @@ class Parameters(Settings):
 
 def load(stage: Stage[Parameters]) -> Traces:
     """The traces that the evaluation left: for each run one of every clip. They are copied to this stage."""
-    p, folder = stage.parameters, stage.inputs("evaluate_vos")
+    folder = stage.inputs("evaluate_vos")
     runs = load_runs(folder / "runs.json")
-    wanted = [(rule, p.slots) for rule in p.rules] + [("learned", k) for k in (p.slots, *p.learned_slots)]
+    p = stage.parameters = _as_evaluated(stage.parameters, runs, folder)
     found: Traces = {}
-    for policy, slots in dict.fromkeys(wanted):
-        name = find(runs, network=p.network, policy=policy, slots=slots)
-        if name is None or not (folder / "traces" / name).is_dir():
-            raise InputError(
-                f"expected a run of {p.network} with the rule {policy}, {slots} slots and traces in {folder}, found "
-                "none; evaluate it"
-            )
+    for policy, slots in _wanted(p):
+        name = find(runs, network=p.network, policy=policy, slots=slots) or ""
         shutil.copytree(folder / "traces" / name, stage.out / "traces" / name)
         paths = sorted((folder / "traces" / name).glob("*.json"))
         found[policy, slots] = {path.stem: Trace.load(path) for path in paths}
@@ -64,10 +61,39 @@ def load(stage: Stage[Parameters]) -> Traces:
     return found
 
 
+def _wanted(p: Parameters) -> list[tuple[str, int]]:
+    assert p.slots is not None
+    pairs = [(rule, p.slots) for rule in p.rules] + [("learned", k) for k in (p.slots, *p.learned_slots)]
+    return list(dict.fromkeys(pairs))
+
+
+def _as_evaluated(p: Parameters, runs: Mapping[str, Run], folder: Path) -> Parameters:
+    """The settings with the evaluation's K, and with what it has traces of; a line names the rest."""
+    first = find(runs, network=p.network, policy="learned", slots=ANY)
+    slots = p.slots or (None if first is None else runs[first].slots)
+
+    def there(policy: str, k: int | None) -> bool:
+        name = find(runs, network=p.network, policy=policy, slots=k) if k else None
+        return name is not None and (folder / "traces" / name).is_dir()
+
+    if not there("learned", slots):
+        raise InputError(
+            f"expected a run of {p.network} with the rule learned, {slots or p.slots or 'any number of'} slots and traces "
+            f"in {folder}, found none; evaluate it"
+        )
+    rules = [rule for rule in p.rules if there(rule, slots)]
+    sizes = [k for k in p.learned_slots if there("learned", k)]
+    missing = [rule for rule in p.rules if rule not in rules]
+    missing += [f"learned with {k} slots" for k in p.learned_slots if k not in sizes]
+    if missing:
+        print(f"not evaluated with {slots} slots and traces, left out: {', '.join(missing)}")
+    return p.model_copy(update={"slots": slots, "rules": rules, "learned_slots": sizes})
+
+
 def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
     """The numbers behind the figures, written to ``memory.json`` and summarised in the metrics."""
     p = stage.parameters
-    own = found["learned", p.slots]
+    own = found["learned", p.slots or 0]
     learned = _plain(own)
     shares = {str(k): counting.distance_share(_plain(found["learned", k])).tolist() for k in p.learned_slots}
     summary = {
@@ -89,7 +115,7 @@ def count(stage: Stage[Parameters], found: Traces) -> dict[str, Any]:
 def distinctness(stage: Stage[Parameters], found: Traces) -> dict[str, np.ndarray]:
     """How different the templates are that each rule keeps at the end of every clip."""
     clips = _clips(stage)
-    names, slots = clips.names, stage.parameters.slots
+    names, slots = clips.names, stage.parameters.slots or 0
     descriptors = [thumbnails(clips[i].frames) for i in range(len(clips))]
     kept = {
         rule: [counting.kept_at_end(found[rule, slots][name].to_dict()) for name in names]
@@ -111,7 +137,7 @@ def draw_statistics(stage: Stage[Parameters], found: Traces, summary: dict[str, 
     varied = {_title(stage, rule): np.array(v) for rule, v in summary["distinctness"].items()}
     drawn = {
         "distance": figures.distance_figure(shares, title="How far back the learned memory reaches"),
-        "evictions": figures.eviction_figure(_plain(found["learned", stage.parameters.slots])),
+        "evictions": figures.eviction_figure(_plain(found["learned", stage.parameters.slots or 0])),
         "distinctness": figures.distinctness_figure(varied, highlight=_title(stage, "learned")),
     }
     _save(stage, drawn)
@@ -124,7 +150,7 @@ def draw_clips(stage: Stage[Parameters], found: Traces) -> dict[str, Figure]:
     first: dict[str, Figure] = {}
     for index in range(min(p.show, len(clips))):
         name, clip = clips.names[index], clips[index]
-        trace = found["learned", p.slots][name].to_dict()
+        trace = found["learned", p.slots or 0][name].to_dict()
         kept = counting.kept_at_end(trace)
         title = f"Frames kept at the end of {name}"
         drawn = {

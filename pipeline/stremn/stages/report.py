@@ -1,13 +1,16 @@
 """Stage 9: the papers' numbers beside ours, as a page of Markdown with its files and as one HTML file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from stremn.evaluation.bootstrap import Interval
 from stremn.evaluation.runs import load_runs
 from stremn.files import load_json
+from stremn.report.claims import Claim, cost_claims, counted, prediction_claims, rule_claims
 from stremn.report.page import Report, Section, Table
 from stremn.report.report_tables import (
     LABELS,
@@ -41,7 +44,7 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
     results = _results(stage)
 
     def tables(of: Sequence[ReportTable]) -> list[Table]:
-        return [_table(stage, table, results) for table in of]
+        return [_table(stage, table, results) for table in of if table.ours(results)]
 
     return [
         Section(
@@ -61,22 +64,66 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
 def prediction(stage: Stage[Parameters]) -> Section:
     """STReMN Table 5: video prediction."""
     folder, convention = stage.inputs("evaluate_prediction"), stage.parameters.convention
-    by = _read(folder / "scores.json")[convention]
-    rows: Row = {
-        system: {name: scores["mean"][name.lower()] for name in ("PSNR", "SSIM", "LPIPS", "MSE")}
-        for system, scores in by.items()
-    }
+    by = load_json(folder / "scores.json")[convention]
     reasons = sorted({reason for scores in by.values() for reason in scores["reasons"].values()})
     text = f"Metrics in the convention “{convention}”. "
     text += "".join(f"LPIPS is not given: {reason}. " for reason in reasons)
-    table = _table(stage, PREDICTION, Results(prediction=rows))
+    table = _table(stage, PREDICTION, Results(prediction=_prediction(stage)))
     return Section("Video prediction", text, [table], _pictures(folder))
+
+
+def _prediction(stage: Stage[Parameters]) -> Row:
+    by = load_json(stage.inputs("evaluate_prediction") / "scores.json")[stage.parameters.convention]
+    return {
+        system: {name: scores["mean"][name.lower()] for name in ("PSNR", "SSIM", "LPIPS", "MSE")}
+        for system, scores in by.items()
+    }
+
+
+def claims(stage: Stage[Parameters]) -> pd.DataFrame:
+    """The papers' claims: what holds, what does not, what is not established here, with the figure."""
+    rows = [[claim.verdict, claim.found] for claim in _claims(stage)]
+    return pd.DataFrame(rows, [claim.text for claim in _claims(stage)], ["here", "figure"])
+
+
+def _claims(stage: Stage[Parameters]) -> list[Claim]:
+    results = _results(stage)
+    growth = load_json(stage.inputs("cost") / "cost.json")["growth"]
+    return [
+        *rule_claims(results, _over_seeds(stage, results)),
+        *prediction_claims(_prediction(stage)),
+        *cost_claims(growth, results.slots),
+    ]
+
+
+def _over_seeds(stage: Stage[Parameters], results: Results) -> dict[str, Interval]:
+    """How far each rule lies behind the learned one, averaged over trainings; empty where there was one."""
+    path = stage.inputs("evaluate_vos") / "tables" / "seeds.csv"
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path, index_col=0)
+    titles = {name: run.title for name, run in results.runs.items()}
+    objects = len(results.scores["learned"]["objects"])
+    found = {}
+    for name, title in titles.items():
+        if title in table.index and not pd.isna(table.loc[title, "behind"]):
+            mean, low, high = (float(table.loc[title, f"behind{end}"]) / 100 for end in ("", " low", " high"))
+            found[name] = Interval(mean, low, high, objects)
+    return found
+
+
+def _not_run(stage: Stage[Parameters]) -> str:
+    """The papers' systems and tables without a value of ours, each table in a sentence."""
+    r = replace(_results(stage), prediction=_prediction(stage))
+    tables = [*RULES_AND_SLOTS, *SYSTEMS_AND_TRAINING, *STM_AND_AMM, PREDICTION]
+    parts = [f"{table.name.split(':')[0]}: {text}" for table in tables if (text := table.missing(r))]
+    return f"Not run here. {' '.join(parts)}" if parts else ""
 
 
 def memory_and_cost(stage: Stage[Parameters]) -> list[Section]:
     """STReMN Figs. 5 and 6, and the cost of a long video."""
     cost = stage.inputs("cost")
-    table = pd.Series(_read(cost / "cost.json")["growth"]).rename("value").to_frame()
+    table = pd.Series(load_json(cost / "cost.json")["growth"]).rename("value").to_frame()
     table.index = table.index.map(lambda name: str(name).replace(".", ": "))
     growth = Table("Growth", table, "One stream per system on the machine that ran the pipeline.", 3)
     return [
@@ -85,8 +132,10 @@ def memory_and_cost(stage: Stage[Parameters]) -> list[Section]:
     ]
 
 
-def shown(section: Section, number: int) -> pd.DataFrame:
-    """A table of a section as it stands in the report, under its caption."""
+def shown(section: Section, number: int) -> pd.DataFrame | None:
+    """A table of a section as it stands in the report, under its caption; None where the profile has none."""
+    if number >= len(section.tables):
+        return None
     table = section.tables[number]
     return table.cells().rename_axis(columns=table.caption)
 
@@ -94,7 +143,9 @@ def shown(section: Section, number: int) -> pd.DataFrame:
 def write(stage: Stage[Parameters], sections: Sequence[Section]) -> Path:
     """Write ``report.md`` with its pictures, and ``report.html``, one file with everything inside."""
     p = stage.parameters
-    report = Report(p.title, f"Profile {stage.profile}. {p.data}", sections)
+    found = _claims(stage)
+    lead = f"Profile {stage.profile}. {p.data} Of the papers' claims: {counted(found)}"
+    report = Report(p.title, lead, sections, found, _not_run(stage))
     report.write_markdown(stage.out / "report.md")
     path = stage.out / "report.html"
     report.write_html(path)
@@ -124,7 +175,7 @@ MEMORY_TEXT = "The paper's Figs. 5 and 6 on our clips: distance of the kept fram
 COST_TEXT = "Ratios compare the last hundred frames with the second hundred: 1 is constant."
 
 
-def _read(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = load_json(path, "numbers of an earlier stage")
     return found
 
@@ -135,10 +186,10 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _results(stage: Stage[Parameters]) -> Results:
     folder = stage.inputs("evaluate_vos")
-    about = _read(folder / "settings.json")
+    about = load_json(folder / "settings.json")
     return Results(
         load_runs(folder / "runs.json"),
-        _read(folder / "scores.json"),
+        load_json(folder / "scores.json"),
         about["network"],
         about["slots"],
         about["protocol"],
@@ -152,7 +203,7 @@ def _table(stage: Stage[Parameters], table: ReportTable, results: Results) -> Ta
     stage.table(table.key, values)
     ours = stage.parameters.data if rows else None
     note = comparison_note(table.paper, ours)
-    return Table(table.name, values, note + table.missing(results), table.digits)
+    return Table(table.name, values, note, table.digits)
 
 
 def _runs(stage: Stage[Parameters]) -> list[Table]:
