@@ -64,7 +64,7 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
 def prediction(stage: Stage[Parameters]) -> Section:
     """STReMN Table 5: video prediction."""
     folder, convention = stage.inputs("evaluate_prediction"), stage.parameters.convention
-    by = load_json(folder / "scores.json")[convention]
+    by = _read(folder / "scores.json")[convention]
     reasons = sorted({reason for scores in by.values() for reason in scores["reasons"].values()})
     text = f"Metrics in the convention “{convention}”. "
     text += "".join(f"LPIPS is not given: {reason}. " for reason in reasons)
@@ -73,7 +73,7 @@ def prediction(stage: Stage[Parameters]) -> Section:
 
 
 def _prediction(stage: Stage[Parameters]) -> Row:
-    by = load_json(stage.inputs("evaluate_prediction") / "scores.json")[stage.parameters.convention]
+    by = _read(stage.inputs("evaluate_prediction") / "scores.json")[stage.parameters.convention]
     return {
         system: {name: scores["mean"][name.lower()] for name in ("PSNR", "SSIM", "LPIPS", "MSE")}
         for system, scores in by.items()
@@ -88,7 +88,7 @@ def claims(stage: Stage[Parameters]) -> pd.DataFrame:
 
 def _claims(stage: Stage[Parameters]) -> list[Claim]:
     results = _results(stage)
-    growth = load_json(stage.inputs("cost") / "cost.json")["growth"]
+    growth = _read(stage.inputs("cost") / "cost.json")["growth"]
     return [
         *rule_claims(results, _over_seeds(stage, results)),
         *prediction_claims(_prediction(stage)),
@@ -123,7 +123,7 @@ def _not_run(stage: Stage[Parameters]) -> str:
 def memory_and_cost(stage: Stage[Parameters]) -> list[Section]:
     """STReMN Figs. 5 and 6, and the cost of a long video."""
     cost = stage.inputs("cost")
-    table = pd.Series(load_json(cost / "cost.json")["growth"]).rename("value").to_frame()
+    table = pd.Series(_read(cost / "cost.json")["growth"]).rename("value").to_frame()
     table.index = table.index.map(lambda name: str(name).replace(".", ": "))
     growth = Table("Growth", table, "One stream per system on the machine that ran the pipeline.", 3)
     return [
@@ -175,7 +175,7 @@ MEMORY_TEXT = "The paper's Figs. 5 and 6 on our clips: distance of the kept fram
 COST_TEXT = "Ratios compare the last hundred frames with the second hundred: 1 is constant."
 
 
-def load_json(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = load_json(path, "numbers of an earlier stage")
     return found
 
@@ -186,10 +186,10 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _results(stage: Stage[Parameters]) -> Results:
     folder = stage.inputs("evaluate_vos")
-    about = load_json(folder / "settings.json")
+    about = _read(folder / "settings.json")
     return Results(
         load_runs(folder / "runs.json"),
-        load_json(folder / "scores.json"),
+        _read(folder / "scores.json"),
         about["network"],
         about["slots"],
         about["protocol"],
