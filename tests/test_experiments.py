@@ -146,7 +146,7 @@ def test_the_memory_stage_follows_the_evaluation(tmp_path: Path, capsys: pytest.
         "newest": Run(policy="newest", slots=4),
         "learned@6": Run(policy="learned", slots=6, trace=True),
     }
-    step = TraceStep(0, 0, 0, "append", [], [0], [0], 0, [], None, None, None)
+    step = TraceStep(0, 0, 0, "append", [], [0], [0], None, [], None, None, None)
     for name in ("learned", "oldest", "learned@6"):
         (folder / "traces" / name).mkdir(parents=True)
         Trace([step]).save(folder / "traces" / name / "a.json")
