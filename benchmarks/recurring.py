@@ -1,6 +1,8 @@
 """Do clips of recurring appearances ask for a choice, and who makes it well? Every rule, the oracles, the headroom.
 
-    python benchmarks/recurring.py --weights model.safetensors --folder data/recurring --clips 24 --slots 5
+    for stage in data pretrain finetune; do stremn run $stage --profile recurring; done
+    python benchmarks/recurring.py --weights data/runs/recurring/finetune/networks/stremn/model.safetensors \
+        --folder data/prepared/recurring/vos/test --clips 24 --slots 5
 
 Makes the clips where they are missing, segments them with each rule, saves what it has after each (a run that was
 stopped goes on), and prints mean J, J after returns, and the share of the headroom with its interval over clips.
@@ -27,6 +29,7 @@ from stremn.inference.greedy import greedy
 from stremn.inference.oracle import belady
 from stremn.memory import make_policy
 from stremn.models.checkpoints import load_model, shipped_checkpoint
+from stremn.models.vos import VOSNetwork, as_vos
 from stremn.tasks.vos import rollout
 
 BASE, ORACLE, EVERY = "first_and_previous", "belady", "every frame kept"
@@ -48,7 +51,7 @@ def main() -> None:
     parser.add_argument("--horizon", type=int, default=60, help="frames that the greedy oracle looks ahead")
     parser.add_argument("--only", nargs="*", help="these rules alone")
     args = parser.parse_args()
-    network, _ = load_model(args.weights or shipped_checkpoint())
+    network = as_vos(load_model(args.weights or shipped_checkpoint())[0])
     clips, truths = clips_of(args.folder, args.clips)
     path = args.folder / f"scores-{args.weights.stem if args.weights else 'shipped'}-{args.slots}.json"
     found = json.loads(path.read_text()) if path.is_file() else {}
@@ -71,9 +74,7 @@ def clips_of(folder: Path, count: int) -> tuple[list[Clip], dict[str, Truth]]:
     return [read[i] for i in range(count)], {name: read_truth(folder, name) for name in read.names}
 
 
-def rules(
-    network: torch.nn.Module, truths: dict[str, Truth], args: argparse.Namespace
-) -> dict[str, Callable]:
+def rules(network: VOSNetwork, truths: dict[str, Truth], args: argparse.Namespace) -> dict[str, Callable]:
     """Functions from clips of one number of objects to ids, by the rule's name."""
 
     def rolled(policy_of: Callable) -> Callable[[list[Clip]], list[Ids]]:
@@ -84,7 +85,7 @@ def rules(
             with torch.no_grad():
                 done = rollout(
                     network, frames, masks, clips[0].objects, policy_of(clips), generator=generator
-                )  # type: ignore[arg-type]
+                )
             return list(done.ids().numpy())
 
         return segment
@@ -93,7 +94,7 @@ def rules(
         base = make_policy("newest", slots=args.slots)
         return [
             greedy(
-                network,  # type: ignore[arg-type]
+                network,
                 pixels(clip),
                 torch.from_numpy(clip.masks).long(),
                 clip.objects,
@@ -103,7 +104,14 @@ def rules(
             for clip in clips
         ]
 
-    named = [*LETTERS, "learned", "redundancy", "rmem", "readmem"]
+    named = [
+        *LETTERS,
+        "learned",
+        "redundancy",
+        "rmem",
+        "readmem",
+        *(["learned_redundancy"] if network.judges else []),
+    ]
     all_of_them = {
         EVERY: rolled(lambda clips: make_policy("every_n", every=1)),
         "every fifth frame": rolled(lambda clips: make_policy("every_n", every=5)),

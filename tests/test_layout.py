@@ -19,7 +19,7 @@ from stremn.stages.base import read_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline" / "stremn"
-OTHERS = ["davis", "paper", "shipped", "systems"]
+OTHERS = ["davis", "paper", "recurring", "shipped", "systems"]
 PROFILES = {"demo": ROOT / "dvc.yaml", **{name: ROOT / "profiles" / name / "dvc.yaml" for name in OTHERS}}
 
 # What each room may import besides itself and GROUND. cli, commands and run may import all.
