@@ -186,7 +186,7 @@ def one_round(
     began, where = time.perf_counter(), Counter[str]()
     while kills_in(where) < kills:
         victim = chance.choice(VICTIMS)
-        if (what := kill(folder, target, chance.uniform(0.5, longest), victim)) is None:
+        if (what := kill(folder, target, chance.uniform(0.5, 0.75 * longest), victim)) is None:
             break  # it has come to its end
         where[what if what == STOPPED else f"{victim}: {what}"] += 1
     if start(folder, target).wait() and kill(folder, target, 600, "all") is not None:
