@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stremn.data.annotated import Clips
 from stremn.errors import InputError, short_reason
 from stremn.files import load_json, replacing
 
@@ -77,6 +78,18 @@ def find_truth(frame: Path) -> Truth | None:
     """What the clip of a frame's file shows; None where nothing is said of it beside the clips."""
     clip, root = frame.parent.name, frame.parent.parent.parent
     return read_truth(root, clip) if (root / APPEARANCES / f"{clip}.json").is_file() else None
+
+
+def truths_of(clips: Clips) -> list[Truth]:
+    """What each of the clips shows. Raises InputError where one of them does not know."""
+    truths = [find_truth(one.frames[0][0]) for one in clips.files]
+    known = [truth for truth in truths if truth is not None]
+    if len(known) < len(truths):
+        raise InputError(
+            f"expected clips that know their appearances in {clips.root}, found {len(truths) - len(known)} that do not: "
+            "an oracle needs generated clips, `kind: recurring`"
+        )
+    return known
 
 
 def read_truth(root: Path | str, name: str) -> Truth:

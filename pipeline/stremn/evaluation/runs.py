@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stremn.errors import InputError
 from stremn.evaluation.bootstrap import Interval, bootstrap_mean, paired_difference
+from stremn.evaluation.headroom import Share, headroom_share, j_after_returns
 from stremn.evaluation.vos import VOSScores
 from stremn.files import load_json, replacing
 from stremn.settings import Settings
@@ -90,11 +94,16 @@ class Compared:
         scores: of the run.
         mean: J&F over the objects, with its interval.
         behind: the reference's J&F minus the run's over the same objects; None for the reference itself.
+        headroom: which share of the oracle's gain over the first and latest frame the run's J has; None: no oracle ran,
+            or it gains nothing.
+        after_returns: mean J in the frames after a return; None: the clips know of none.
     """
 
     scores: VOSScores
     mean: Interval
     behind: Interval | None
+    headroom: Share | None = None
+    after_returns: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form: that of the scores, and both intervals."""
@@ -102,16 +111,29 @@ class Compared:
         return {
             **self.scores.to_dict(per_frame=True),
             "interval": {"J&F": self.mean.to_dict(), "behind": behind},
+            "headroom": None if self.headroom is None else self.headroom._asdict(),
+            "after_returns": self.after_returns,
         }
 
 
-def compare(scores: Mapping[str, VOSScores], reference: str, seed: int = 0) -> dict[str, Compared]:
+def compare(
+    scores: Mapping[str, VOSScores],
+    reference: str,
+    seed: int = 0,
+    *,
+    oracle: str = "",
+    base: str = "",
+    shown: Mapping[str, NDArray[np.integer]] | None = None,
+) -> dict[str, Compared]:
     """Every run beside a reference.
 
     Args:
         scores: of each run, on the same objects.
         reference: one of them.
         seed: of the bootstrap.
+        oracle, base: runs between which the share of the headroom is told, see ``headroom_share``; where one of them
+            did not run there is none.
+        shown: of each clip the appearances of its objects, (T, O), for the J after returns; None: they are not known.
     """
     if reference not in scores:
         raise InputError(f"expected the reference among {', '.join(scores)}, found {reference!r}")
@@ -121,6 +143,16 @@ def compare(scores: Mapping[str, VOSScores], reference: str, seed: int = 0) -> d
             one,
             bootstrap_mean(one.column(), seed=seed),
             None if name == reference else paired_difference(best, one.by_object(), seed=seed),
+            _headroom(one, scores.get(oracle), scores.get(base), seed),
+            None if shown is None else float(np.mean([*j_after_returns(one.per_frame, shown).values()])),
         )
         for name, one in scores.items()
     }
+
+
+def _headroom(one: VOSScores, oracle: VOSScores | None, base: VOSScores | None, seed: int) -> Share | None:
+    """A run's share of the oracle's gain in J, where both it is measured by ran."""
+    if oracle is None or base is None:
+        return None
+    rule, best, least = (scores.by_object("J-Mean") for scores in (one, oracle, base))
+    return headroom_share(rule, best, least, seed=seed)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stremn.data.annotated import Clips
 from stremn.data.clips import Clip, write_mask
+from stremn.inference.oracle import Belady
 from stremn.memory import Policy, Trace
 from stremn.models.vos import VOSNetwork
 from stremn.tasks.sizes import scaled_size, to_working_size
@@ -43,7 +44,7 @@ def segment_folder(
     Args:
         network: a VOS system, in evaluation mode.
         clips: with ground truth, of which only first appearances are used.
-        policy: the memory's update rule.
+        policy: the memory's update rule; the oracle's knows what each of the clips shows.
         out: result folder ``<out>/<sequence>/<frame>.png``; None: nothing is written.
         roll: ``tasks.vos.rollout``, or one with its arguments, such as ``inference.multiscale.multiscale_rollout``.
         batch: clips of equal size, length and number of objects that run side by side.
@@ -67,6 +68,7 @@ def segment_folder(
             names, group = [clips.names[i] for i in members], [clips[i] for i in members]
             images, masks, size = _batch(group, side)
             recorder = Trace() if trace else None
+            rule = policy.of(members) if isinstance(policy, Belady) else policy
             generator = torch.Generator(device).manual_seed(seed * 1_000_003 + zlib.crc32(names[0].encode()))
             with torch.inference_mode():
                 result = roll(
@@ -74,7 +76,7 @@ def segment_folder(
                     images.to(device),
                     masks.to(device),
                     group[0].objects,
-                    policy,
+                    rule,
                     generator=generator,
                     trace=recorder,
                 )

@@ -7,7 +7,8 @@ clips see ``greedy``.
 Letters: B clips, T frames, O objects, D rows of decisions (1 or O), S slots and a free one.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from stremn.memory.incoming import Incoming
 from stremn.memory.policy import Entry
 from stremn.memory.slot_rules import best, when_full
 
-TITLE = "Oracle, sees the truth"
+ORACLE, TITLE = "oracle", "Oracle, sees the truth"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Belady(Policy):
     """
 
     truths: tuple[Truth, ...] = field(default=(), compare=False)
+
+    def of(self, clips: Sequence[int]) -> "Belady":
+        """The rule for some of the clips, by their place."""
+        return replace(self, truths=tuple(self.truths[clip] for clip in clips))
 
     @property
     def entry(self) -> Entry:
@@ -65,4 +70,4 @@ class Belady(Policy):
 
 def belady(truths: list[Truth], slots: int, *, protect_first: bool = True) -> Belady:
     """Belady's rule for a batch of clips that show this."""
-    return Belady("oracle", slots=slots, protect_first=protect_first, truths=tuple(truths))
+    return Belady(ORACLE, slots=slots, protect_first=protect_first, truths=tuple(truths))

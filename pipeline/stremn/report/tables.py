@@ -52,7 +52,9 @@ def comparison_note(paper: PaperTable, ours: str | None) -> str:
 def systems_table(systems: Mapping[str, Compared], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Percentages of several systems on the same objects, best J&F first, with 95 % intervals.
 
-    ``behind`` is the reference's J&F minus the system's, paired over objects, with its interval.
+    ``behind`` is the reference's J&F minus the system's, paired over objects, with its interval; ``headroom`` the share
+    that a rule has of what the oracle gains in J over the first and latest frame; ``J after returns`` the mean J in the
+    frames after an object came back. The last two only where the clips know their appearances.
     """
     rows = {}
     for name, one in systems.items():
@@ -65,6 +67,14 @@ def systems_table(systems: Mapping[str, Compared], labels: Mapping[str, str] | N
         }
         if one.behind is not None:
             row |= _behind(one.behind)
+        if one.headroom is not None:
+            row |= {
+                "headroom": one.headroom.share,
+                "headroom low": one.headroom.low,
+                "headroom high": one.headroom.high,
+            }
+        if one.after_returns is not None:
+            row["J after returns"] = one.after_returns
         rows[name] = row
     table = 100 * pd.DataFrame.from_dict(rows, orient="index")
     return table.sort_values("J&F", ascending=False).rename(index=dict(labels or {}))

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stremn.data import prepared
+from stremn.data.appearances import truths_of
 from stremn.errors import InputError
 from stremn.evaluation.baselines import keep_first_mask
 from stremn.evaluation.runs import ANY, Compared, Run, compare, find, save_runs, select
@@ -22,6 +23,7 @@ from stremn.figures.vos_figures import (
     time_figure,
 )
 from stremn.inference.folder import write_masks
+from stremn.inference.oracle import ORACLE, TITLE
 from stremn.inference.plugin import load_plugin, note_of
 from stremn.memory import POLICIES
 from stremn.memory.policies import policy_entry
@@ -58,6 +60,8 @@ class Parameters(Settings):
     """Entries of ``memory.POLICIES``, run on that network."""
     learned_slots: list[int] = [3, 4, 5, 6, 7]
     """Numbers of slots of the learned rule (STReMN Table 2)."""
+    oracle: bool = False
+    """Run Belady's rule besides, which sees the truth, on clips that know their appearances (``kind: recurring``)."""
     plugin: str | None = None
     """Python file with rules of one's own, or a folder of such, below the repository's root or absolute. They run
     beside ``rules``; see ``inference.plugin``."""
@@ -104,6 +108,7 @@ def with_own_data(p: Parameters, stage: Stage[Any]) -> Parameters:
     return p.model_copy(
         update={
             "runs": {},
+            "oracle": False,
             "seeds": [],
             "learned_slots": [p.slots],
             "protocol": "procedural",
@@ -120,7 +125,8 @@ def check(p: Parameters, root: Path, profile: str) -> None:
         )
     with_own_data(p, Stage("evaluate_vos", profile, p, root, root))
     for run in all_runs(with_own_rules(p, root)).values():
-        policy_entry(run.policy or "learned")
+        if run.policy != ORACLE:
+            policy_entry(run.policy or "learned")
 
 
 def all_runs(p: Parameters) -> dict[str, Run]:
@@ -135,9 +141,10 @@ def all_runs(p: Parameters) -> dict[str, Run]:
         for k in p.learned_slots
         if k != p.slots
     }
+    oracle = {ORACLE: Run(network=p.network, policy=ORACLE, title=TITLE)} if p.oracle else {}
     return {
         name: run.model_copy(update={"slots": run.slots or p.slots, "title": heading(run)})
-        for name, run in {**rules, **slots, **p.runs, **_other_seeds(p)}.items()
+        for name, run in {**rules, **oracle, **slots, **p.runs, **_other_seeds(p)}.items()
     }
 
 
@@ -187,7 +194,10 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, Compared]:
     scores = {
         name: score_folder(stage.out / PREDICTIONS / name, truth, p.protocol, clips.names) for name in names
     }
-    compared = compare(scores, "learned", p.seed)
+    shown = None
+    if p.oracle:
+        shown = {name: one.shown for name, one in zip(clips.names, truths_of(clips), strict=True)}
+    compared = compare(scores, "learned", p.seed, oracle=ORACLE, base="first_and_previous", shown=shown)
     form = {name: one.to_dict() for name, one in compared.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
     stage.metrics(_metrics(compared))
@@ -295,4 +305,12 @@ def _metrics(compared: dict[str, Compared]) -> dict[str, float]:
             f"{key}.J": one.scores.global_["J-Mean"],
             f"{key}.F": one.scores.global_["F-Mean"],
         }
+        if one.headroom is not None:
+            out |= {
+                f"{key}.headroom_share": one.headroom.share,
+                f"{key}.headroom_share_low": one.headroom.low,
+                f"{key}.headroom_share_high": one.headroom.high,
+            }
+        if one.after_returns is not None:
+            out[f"{key}.J_after_returns"] = one.after_returns
     return out

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from stremn import paths
 from stremn.data import prepared
+from stremn.data.appearances import truths_of
 from stremn.data.clips import write_mask
 from stremn.data.own_clips import check_clips, open_own_clips
 from stremn.data.pictures import size_text
@@ -22,9 +23,10 @@ from stremn.evaluation.runs import Run
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import multiscale_rollout
 from stremn.inference.open import SHORTER_SIDE, default_size
+from stremn.inference.oracle import ORACLE, belady
 from stremn.inference.plugin import load_noted
 from stremn.inference.postprocess import postprocess_folder
-from stremn.memory import POLICIES
+from stremn.memory import POLICIES, Policy
 from stremn.models.checkpoints import load_model, read_meta, shipped_checkpoint
 from stremn.stages.base import Stage
 from stremn.tasks.rules import policy_for
@@ -183,7 +185,12 @@ def _segment(
         load_noted(plugin)
     clips = prepared.clips(root)
     network, _ = load_model(weights)
-    policy = policy_for(network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options})
+    if run.policy == ORACLE:
+        policy: Policy = belady(truths_of(clips), run.slots or slots)
+    else:
+        policy = policy_for(
+            network, run.policy, **{"slots": run.slots or slots, "every": every, **run.options}
+        )
     passes = run.scales != [1.0] or run.flip
     roll = partial(multiscale_rollout, scales=run.scales, flip=run.flip) if passes else rollout
     started = time.perf_counter()
