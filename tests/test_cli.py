@@ -160,11 +160,16 @@ def test_segment_tells_bad_input_in_one_line(
     assert "at most 1 object(s) as declared, found 2" in message("--objects", "1")
     assert "did you mean 'learned'" in message("--policy", "lerned")
     assert "nowhere" in message("--device", "nowhere")
-    damaged = place / "in" / "shot_11.png"
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    assert "shot_11.png" in message()
     arguments = segment(place, place / "absent.safetensors")
     assert "absent.safetensors" in fails(arguments, capsys, place)
+    # what is finished stays where a frame in the middle turns out to be damaged
+    damaged = place / "in" / "shot_11.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert main(segment(place, weights)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    kept = sorted(p.stem for p in (place / "out" / "masks").iterdir())
+    assert "shot_11.png" in line and f"{len(kept)} finished frames are kept" in line
+    assert kept and max(kept, key=lambda name: int(name[5:])) == "shot_10"
 
 
 def test_a_slip_is_told_before_pytorch_is_loaded(place: Path) -> None:
@@ -288,7 +293,8 @@ def test_a_bug_shows_its_traceback(place: Path, weights: Path, monkeypatch: pyte
     monkeypatch.setattr("stremn.segmenting.writers.draw_overlay", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(segment(place, weights))
-    assert not (place / "out").exists() and not list(place.glob(".out*"))
+    # the first frame's mask was finished before
+    assert len(list((place / "out" / "masks").iterdir())) == 1 and not list(place.glob(".out*"))
 
 
 def test_real_video(tmp_path: Path, weights: Path, shared: Callable[[str], Path]) -> None:
