@@ -5,7 +5,10 @@ import pytest
 
 from stremn.errors import InputError
 from stremn.evaluation.headroom import Share, headroom_share, j_after_returns, returns
+from stremn.evaluation.runs import compare
 from stremn.evaluation.sequences import ObjectScores
+from stremn.evaluation.vos import VOSScores
+from stremn.report.tables import systems_table
 
 
 def test_the_share_is_a_ratio_of_means_and_not_a_mean_of_ratios() -> None:
@@ -68,3 +71,28 @@ def test_j_after_returns_takes_only_the_frames_after_them() -> None:
     scores = {f"clip_x_{number}": ObjectScores(frames, j, j) for number in (1, 2)}
     assert j_after_returns(scores, shown, frames=2) == pytest.approx({"clip_x_1": 0.3})
     assert j_after_returns(scores, shown) == pytest.approx({"clip_x_1": 1.4 / 3})
+
+
+def test_every_run_has_its_share_and_its_j_after_returns_in_the_comparison() -> None:
+    frames = np.arange(1, 7)
+
+    def scores(early: float, late: float) -> VOSScores:
+        j = np.array([early] * 3 + [late] * 3)
+        return VOSScores("procedural", {"clip_1": ObjectScores(frames, j, j)})
+
+    runs = {"learned": scores(0.8, 0.4), "oracle": scores(0.8, 0.8), "base": scores(0.8, 0.2)}
+    shown = {"clip": np.array([0, 1, 1, 1, 0, 0, 0])[:, None]}  # it comes back in frame 4
+    found = compare(runs, "learned", oracle="oracle", base="base", shown=shown)
+    assert {name: one.headroom.share for name, one in found.items() if one.headroom} == pytest.approx(
+        {"learned": 1 / 3, "oracle": 1, "base": 0}
+    )
+    assert {name: one.after_returns for name, one in found.items()} == pytest.approx(
+        {"learned": 0.4, "oracle": 0.8, "base": 0.2}
+    )
+    table = systems_table(found)
+    assert table.loc["learned", "headroom"] == pytest.approx(100 / 3)
+    assert table.loc["oracle", "J after returns"] == pytest.approx(80)
+    assert found["learned"].to_dict()["headroom"]["clips"] == 1
+    plain = compare(runs, "learned", oracle="another", base="base")
+    assert all(one.headroom is None and one.after_returns is None for one in plain.values())
+    assert "headroom" not in systems_table(plain).columns

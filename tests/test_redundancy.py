@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from stremn.data.appearances import DUPLICATE, NEVER_AGAIN, WORTHLESS, Truth, needed_in
+from stremn.data.appearances import DUPLICATE, NEVER_AGAIN, WORTHLESS, Truth, needed_in, truths_of
+from stremn.data.clips import Clip, write_clip
 from stremn.data.folders import open_clip_folder
 from stremn.data.returns import AFTER, Returns
 from stremn.data.sampling import ClipSampler
@@ -15,11 +16,14 @@ from stremn.errors import InputError
 from stremn.evaluation.headroom import returns
 from stremn.generate.make import make_vos
 from stremn.generate.visits import RecurringSettings
-from stremn.memory import MemoryBuffer, MemoryState, Template, make_policy, write
+from stremn.inference.folder import segment_folder
+from stremn.inference.oracle import belady
+from stremn.memory import MemoryBuffer, MemoryState, Template, Trace, make_policy, write
 from stremn.memory.redundancy import UNSEEN, similarities_on_objects
 from stremn.models.stremn import STReMN
 from stremn.models.update import Judge
 from stremn.tasks.rules import policy_for, usable_rules
+from stremn.tasks.vos import rollout
 from stremn.training.imitation import SCALE, Game, Games, imitation_loss
 
 H, W, LOOKS = 3, 4, 5
@@ -236,3 +240,26 @@ def test_games_are_what_the_network_makes_of_the_true_masks(recurring: Path, tmp
     (tmp_path / "plain" / "JPEGImages").mkdir(parents=True)
     with pytest.raises(InputError, match="kind: recurring"):
         Games(network, type(clips)(tmp_path, []), most=2)
+
+
+def test_the_oracle_segments_a_folder_with_what_its_clips_show(recurring: Path) -> None:
+    torch.manual_seed(0)
+    network = STReMN(backbone="tiny", key_dim=8, value_dim=16, update_dim=8, decoder_dims=[8, 8, 8])
+    clips = open_clip_folder(recurring, "")
+    truths = truths_of(clips)
+    folder = segment_folder(network, clips, belady(truths, slots=4), batch=2, trace=True, progress=False)
+    for i, name in enumerate(clips.names):
+        alone = Trace()
+        frames = torch.from_numpy(clips[i].frames).permute(0, 3, 1, 2)[None].float() / 255
+        masks = torch.from_numpy(clips[i].masks)[None]
+        with torch.no_grad():
+            rollout(network, frames, masks, clips[i].objects, belady([truths[i]], slots=4), trace=alone)
+        assert [step.held for step in folder[name].steps] == [step.held for step in alone.steps]
+    assert folder[clips.names[0]].steps[-1].held != folder[clips.names[1]].steps[-1].held
+
+
+def test_clips_that_do_not_know_their_appearances_have_no_oracle(tmp_path: Path) -> None:
+    clip = Clip("a", np.zeros((3, 8, 8, 3), np.uint8), np.ones((3, 8, 8), np.uint8), 1)
+    write_clip(tmp_path, clip)
+    with pytest.raises(InputError, match="kind: recurring"):
+        truths_of(open_clip_folder(tmp_path, ""))
