@@ -13,7 +13,7 @@ from PIL import Image
 import stremn
 from stremn.cli import main
 from stremn.errors import InputError
-from stremn.segmenting import segment_run, video_writer, writers
+from stremn.segmenting import segment_run, stopped, video_writer, writers
 from stremn.segmenting.sources import Webcam
 from test_segment import (
     FIRST,
@@ -262,3 +262,70 @@ def test_a_prediction_needs_only_the_frames_that_it_watches(place: Path) -> None
         predict_video(model, open_frames(place / "in"), observed=6, predicted=2, side=32)
     with pytest.raises(InputError, match="found 8"):
         predict_video(model, open_frames(place / "in"), observed=3, start=20, side=32)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_earlier_frames_are_rewritten_leaves_the_run_as_it_is(
+    place: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    assert main(arguments(place, weights, "--stop-after", "5")) == 0
+    before, rewrite, seen = content(place), writers.Writers.rewrite, []
+
+    def slow(self: Any, name: str, frame: Any) -> Any:
+        seen.append(name)
+        if name == "f_2":
+            signal.raise_signal(number)
+        return rewrite(self, name, frame)
+
+    monkeypatch.setattr(writers.Writers, "rewrite", slow)
+    assert main(["segment", "--resume", str(place / "out")]) == 128 + number
+    told = capsys.readouterr().err
+    assert seen == ["f_1", "f_2"] and content(place) == before and not list(place.glob(".out*"))
+    assert "the 5 finished frames" in told and told.rstrip().endswith(
+        f"`stremn segment --resume {place / 'out'}`"
+    )
+    monkeypatch.undo()
+    assert main(["segment", "--resume", str(place / "out")]) == 0 and len(masks_in(place / "out")) == LENGTH
+
+
+@pytest.mark.parametrize("moment", ["of_values", "write_mask", "save"])
+def test_a_second_ctrl_c_while_saving_leaves_a_run_that_goes_on(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    assert main(arguments(place, weights, out="whole")) == 0
+    assert main(arguments(place, weights, "--stop-after", "2")) == 0
+    target, name = (stremn.Stream, "save") if moment == "save" else (stopped, moment)
+    work = getattr(target, name)
+
+    def hit(*given: Any) -> Any:
+        done = work(*given)
+        if list(place.glob(".out.*")):  # not when the run is opened
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(target, name, hit)
+    resume = ["segment", "--resume", str(place / "out")]
+    assert main([*resume, "--stop-after", "2"]) == 130
+    monkeypatch.undo()
+    assert main(resume) == 0
+    assert {n: c for n, c in content(place / "out").items() if n.endswith((".png", ".json"))} == {
+        n: c for n, c in content(place / "whole").items() if n.endswith((".png", ".json"))
+    }
+
+
+def test_the_checkpoint_is_that_of_the_beginning(
+    place: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lent, other = place / "lent.safetensors", place / "other.safetensors"
+    lent.write_bytes(weights.read_bytes())
+    assert main(arguments(place, lent, "--stop-after", "2")) == 0
+    lent.unlink()
+    resume = ["segment", "--resume", str(place / "out"), "--stop-after", "1"]
+    assert main(resume) == 0  # without it, and noted again
+    other.write_bytes(b"other")
+    assert main([*resume, "--checkpoint", str(other)]) == 2 and "found another" in capsys.readouterr().err
+    assert main([*resume, "--checkpoint", str(weights)]) == 0  # the same bytes

@@ -16,6 +16,7 @@ class Job:
         given: masks and removals.
         out: folder of the results.
         checkpoint: file of the weights.
+        checkpoint_hash: of its content when the run was begun; it need not be there later.
         write: kinds of output, entries of ``segmenting.writers.OUTPUTS``.
         postprocess: drop far parts, see ``inference.postprocess``.
     """
@@ -24,5 +25,6 @@ class Job:
     given: UserMasks
     out: Path
     checkpoint: Path
+    checkpoint_hash: str
     write: tuple[str, ...]
     postprocess: bool = False

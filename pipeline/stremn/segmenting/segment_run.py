@@ -78,20 +78,19 @@ class SegmentRun:
         Args:
             output: its folder has the PNGs and the state of an earlier run, if there was one. It is kept in any
                 case once a new frame is finished.
-            interrupt: made patient here.
+            interrupt: made patient before the first new frame; until then a signal leaves an earlier run as it is.
             stop_after: number of frames of this run after which to stop; None: at the video's end.
 
         Raises:
             InputError: a frame that cannot be read, a result that cannot be written; it says what is kept.
         """
         began = time.monotonic()
-        interrupt.patient = True
         writers = Writers(output.folder, self.job.write, self.job.frames)
         try:
             finished = self._all(writers, interrupt, stop_after)
         except BaseException as error:
             output.keep = self.done > self.before
-            told = self._rescued(writers, error) if output.keep else self._as_before()
+            told = self._rescued(writers, error) if output.keep else self._as_before(error)
             if isinstance(error, InputError | OSError):
                 raise InputError(_reason(error, self.job.out) + told) from None
             if told:
@@ -138,6 +137,7 @@ class SegmentRun:
         frames = iter(enumerate(self.job.frames))
         with progress("segmenting", self.job.frames.count, self.before) as bar:
             for index, (name, frame) in frames:
+                interrupt.patient = index + 1 >= self.before  # the last earlier frame may be the last of all
                 if index < self.before:
                     known = writers.rewrite(name, frame)
                     if self.clean is not None:  # it learns where the objects were
@@ -180,12 +180,18 @@ class SegmentRun:
         if shutil.disk_usage(folder).free < needed:
             raise OSError(errno.ENOSPC, f"less than {needed / 1e6:.0f} MB are free")
 
-    def _as_before(self) -> str:
+    def _as_before(self, error: BaseException) -> str:
         """After an error before any new frame: what to tell."""
         if not self.before:
             return ""
         out, end = self.job.out, self.job.frames.start + self.before
-        return f"; the {self.before} finished frames in {out} stay: `stremn segment --resume {out} --stop {end}` ends there"
+        resume = f"stremn segment --resume {out}"
+        how = (
+            f"`{resume} --stop {end}` ends there"
+            if isinstance(error, InputError)
+            else f"go on with `{resume}`"
+        )
+        return f"; the {self.before} finished frames in {out} stay: {how}"
 
     def _rescued(self, writers: Writers, error: BaseException) -> str:
         """After an error: save the state where it is that of the last finished frame; what to tell."""

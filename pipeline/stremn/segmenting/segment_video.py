@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stremn.data.frames import Frames
 from stremn.data.video import open_frames
 from stremn.errors import InputError
+from stremn.fingerprint import of_file
 from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
@@ -102,7 +103,8 @@ def segment_video(
         network, policy, meta = open_system(settings)
         size = working_size(meta, frames.size, settings.size)
         stream = Stream(network, policy, meta, settings.model_copy(update={"size": size}))
-        job = Job(frames, given, Path(out), weights_of(settings), kinds, postprocess)
+        weights = weights_of(settings)
+        job = Job(frames, given, Path(out), weights, of_file(weights), kinds, postprocess)
         return SegmentRun(job, stream).write_to(output, interrupt, stop_after)
 
 

@@ -66,7 +66,6 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
     Raises:
         InputError: a stream that cannot be saved.
     """
-    stream.save(folder / STATE)
     (folder / GIVEN).mkdir(exist_ok=True)
     for frame, mask in job.given.masks.items():
         write_mask(folder / GIVEN / f"{frame}.png", mask)
@@ -80,12 +79,14 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
         device=stream.device,
         done=stream.frame,
         video_hash=content_hash(job.frames.whole, job.frames.start + stream.frame),
-        checkpoint_hash=of_file(job.checkpoint),
+        checkpoint_hash=job.checkpoint_hash,
         without=job.frames.whole.without,
     )
     progress = Progress(format=FORMAT, job=record, removed=job.given.removed)
-    with replacing(folder / PROGRESS) as scratch:
-        scratch.write_text(progress.model_dump_json(indent=1), encoding="utf-8")
+    # both take their places last, one right after the other: a second Ctrl-C leaves those of the run before
+    with replacing(folder / PROGRESS) as text, replacing(folder / STATE) as state:
+        text.write_text(progress.model_dump_json(indent=1), encoding="utf-8")
+        stream.save(state)
 
 
 def copy_stopped(source: Path, target: Path) -> None:
@@ -160,7 +161,8 @@ def open_stopped(
         )
     masks = {int(file.stem): read_mask(file) for file in (folder / GIVEN).glob("*.png")}
     given = UserMasks(masks, progress.removed)
-    return Job(frames, given, folder, record.checkpoint, record.write, record.postprocess), stream
+    begun_with = (record.checkpoint, record.checkpoint_hash)
+    return Job(frames, given, folder, *begun_with, record.write, record.postprocess), stream
 
 
 def content_hash(frames: Frames, end: int) -> str:
