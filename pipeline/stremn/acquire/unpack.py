@@ -19,6 +19,7 @@ from typing import IO, Self
 
 from stremn.acquire.download import Stopped
 from stremn.errors import InputError, short_reason
+from stremn.listing import is_litter
 
 CHUNK = 1 << 20  # bytes read at a time
 RATIO = 200  # a member may grow by this much …
@@ -82,7 +83,7 @@ def unpack(
             inner = _inner_path(name, archive.name)
             if inner.is_relative_to(strip):
                 inner = inner.relative_to(strip)
-            if not inner.parts or inner.parts[0] == "__MACOSX" or inner.name == ".DS_Store":
+            if not inner.parts or any(is_litter(part) for part in inner.parts):
                 continue
             path = folder / inner
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,18 +26,20 @@ def set_values(assignments: Assignments) -> None:
     """
     from stremn import paths
     from stremn.files import replacing
-    from stremn.stages.base import check_block
+    from stremn.stages.base import check_block, load_yaml
 
     root = paths.find_root()
     path = root / paths.MARKER
-    text = path.read_text(encoding="utf-8")
+    load_yaml(path)  # it can be read at all
+    text, told = path.read_text(encoding="utf-8"), []
     for assignment in assignments:
         text, old = changed(text, assignment)
         profile, _, rest = assignment.partition(".")
         check_block(yaml.safe_load(text)[profile], profile, rest.partition(".")[0])
-        print(f"{assignment} (was {old})")
+        told.append(f"{assignment} (was {old})")
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+    print("\n".join(told))
 
 
 def changed(text: str, assignment: str) -> tuple[str, str]:

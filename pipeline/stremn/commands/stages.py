@@ -50,7 +50,8 @@ def run(stage: Stage, profile: Profile = "demo", plugin: Plugin = None, data: Da
         )
     from stremn.run import run_stage
 
-    beside = "-".join(Path(path).stem for path in changes.values())
+    names = {"plugin": plugin and plugin.stem, "data": data and data.resolve().name}
+    beside = "-".join(name for name in names.values() if name)
     print(run_stage(stage, profile, changes=changes, beside=beside))
 
 
@@ -65,8 +66,10 @@ def code(profile: Profile = "demo") -> None:
     """
     from stremn import paths
     from stremn.notebooks import write_scripts
+    from stremn.stages.base import read_block
 
     root = paths.find_root()
+    read_block(root, profile, "data")  # there is such a profile
     write_scripts(root, paths.code(root, profile))
     print(paths.code(root, profile))
 

@@ -17,14 +17,23 @@ TO_709 = np.array(  # linear BT.2020 to BT.709 (ITU-R BT.2087)
 )
 
 
-def rgb(frame: Any) -> Pixels:
-    """Pixels of a decoded frame, uint8 (H, W, 3): upright as the file says, HDR as a usual screen can show it."""
+def rgb(frame: Any, matrix: NDArray[np.int32] | None) -> Pixels:
+    """Pixels of a decoded frame, uint8 (H, W, 3): upright as the file says, HDR as a usual screen can show it.
+
+    Args:
+        frame: PyAV's.
+        matrix: ``display_matrix`` of the file's first frame.
+    """
     pixels = tone_mapped(frame) if frame.color_trc in (PQ, HLG) else frame.to_ndarray(format="rgb24")
-    return oriented(pixels, display_matrix(frame))
+    return oriented(pixels, matrix)
 
 
 def display_matrix(frame: Any) -> NDArray[np.int32] | None:
-    """The matrix (3, 3) by which a frame is shown, in FFmpeg's fixed point; None: as it is stored."""
+    """The matrix (3, 3) by which a frame is shown, in FFmpeg's fixed point; None: as it is stored.
+
+    To be asked of one frame only: PyAV's side data and their frame hold each other, until Python looks for such
+    circles, which holds dozens of frames in memory meanwhile.
+    """
     data = frame.side_data.get(Type.DISPLAYMATRIX)
     return None if data is None else np.frombuffer(bytes(data), np.int32, 9).reshape(3, 3)
 

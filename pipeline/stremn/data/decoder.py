@@ -70,9 +70,9 @@ class Decoder:
                 f"expected a video in {path}, found one of a codec that is not known; convert it"
             )
         self.stream.codec_context.options = STRICT
-        self.stream.codec_context.thread_count = THREADS
-        # an error of one thread of several frames would become the others' error
-        self.stream.thread_type = "SLICE" if lenient else "AUTO"
+        # with several threads an error of one frame becomes the others' error, or is concealed without a word
+        self.stream.codec_context.thread_count = 1 if lenient else THREADS
+        self.stream.thread_type = "AUTO"
 
     def __enter__(self) -> Self:
         return self
@@ -133,9 +133,10 @@ class Decoder:
     def _before(self, packet: Any) -> list[Any]:
         """Frames that the decoder still holds and that are shown before any frame of this packet or a later one."""
         held = self.stream.decode(None)
-        return [
-            f for f in held if self._rising and packet.dts is not None and self._last < f.pts < packet.dts
-        ]
+        self.stream.codec_context.flush_buffers()  # it would take nothing more
+        if not self._rising or packet.dts is None:
+            return []
+        return [f for f in held if f.pts is not None and self._last < f.pts < packet.dts]
 
     def _goes_on(self, packets: Iterator[Any]) -> bool:
         """After an error: whether it is one before the first picture; notes whether it is one at the very end."""

@@ -36,6 +36,7 @@ class VideoFile(Frames):
     Attributes:
         listed: the frames counted so far.
         declared: number of frames as the container declares it; None: it does not.
+        matrix: by which its frames are shown, see ``decoded.display_matrix``.
         damage: why the list ends before the file does; None: it does not, as far as was counted.
     """
 
@@ -65,7 +66,8 @@ class VideoFile(Frames):
                     "or name another file"
                 )
             self._stored = (frame.height, frame.width)
-            sideways = turned(display_matrix(frame))
+            self.matrix = display_matrix(frame)
+            sideways = turned(self.matrix)
             self.size = self._stored[::-1] if sideways else self._stored
             self.declared: int | None = stream.frames or None
             self.rate = _rate(stream)
@@ -131,7 +133,7 @@ class VideoFile(Frames):
     def _read(self) -> Iterator[tuple[str, Pixels]]:
         with self.decoder() as decoder:
             for frame in self._checked(decoder):
-                yield f"{decoder.given:0{DIGITS}d}", rgb(frame)
+                yield f"{decoder.given:0{DIGITS}d}", rgb(frame, self.matrix)
 
 
 def _rate(stream: Any) -> Fraction:

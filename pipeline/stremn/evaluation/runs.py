@@ -144,7 +144,7 @@ def compare(
             bootstrap_mean(one.column(), seed=seed),
             None if name == reference else paired_difference(best, one.by_object(), seed=seed),
             _headroom(one, scores.get(oracle), scores.get(base), seed),
-            None if shown is None else float(np.mean([*j_after_returns(one.per_frame, shown).values()])),
+            None if shown is None else _after_returns(one, shown),
         )
         for name, one in scores.items()
     }
@@ -156,3 +156,9 @@ def _headroom(one: VOSScores, oracle: VOSScores | None, base: VOSScores | None, 
         return None
     rule, best, least = (scores.by_object("J-Mean") for scores in (one, oracle, base))
     return headroom_share(rule, best, least, seed=seed)
+
+
+def _after_returns(one: VOSScores, shown: Mapping[str, NDArray[np.integer]]) -> float | None:
+    """Mean J over the objects that come back; None where none does."""
+    means = [*j_after_returns(one.per_frame, shown).values()]
+    return float(np.mean(means)) if means else None

@@ -20,7 +20,7 @@ from stremn.data.clips import read_stored_ids
 from stremn.data.official.youtube_meta import Objects, read_meta
 from stremn.data.pictures import decoded
 from stremn.errors import InputError
-from stremn.evaluation.folders import mask_files
+from stremn.evaluation.folders import mask_files, result_folder
 from stremn.evaluation.names import read_names
 from stremn.files import replacing
 from stremn.listing import files_in, folders_in
@@ -107,7 +107,7 @@ def checked_files(
     palette PNG, of another size, with an unknown id, or damaged.
     """
     for name, wanted in _sequences(predictions, benchmark, reference).items():
-        paths = _frames(predictions / name, wanted)
+        paths = _frames(result_folder(predictions, name), wanted)
         size = wanted.size or _size(paths[0])
         for path in paths:
             _check_file(path, size, wanted)

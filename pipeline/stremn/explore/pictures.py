@@ -159,7 +159,7 @@ class VideoPictures(Pictures):
                 f"expected frame {number} of {self._video.path} as it was when it was opened, found another; "
                 "open it again"
             )
-        return rgb(frame)
+        return rgb(frame, self._video.matrix)
 
     def _begin(self, time: int | None = None) -> None:
         if self._decoder is not None:

@@ -27,6 +27,8 @@ from stremn.inference.oracle import ORACLE, TITLE
 from stremn.inference.plugin import load_plugin, note_of
 from stremn.memory import POLICIES
 from stremn.memory.policies import policy_entry
+from stremn.models.checkpoints import load_model
+from stremn.models.vos import as_vos
 from stremn.report.papers import TABLES
 from stremn.report.report_tables import BASELINE, FEATURES, LABELS
 from stremn.report.tables import seeds_table, systems_table
@@ -43,6 +45,7 @@ from stremn.stages.runs import (
     own_side,
     segment_runs,
 )
+from stremn.tasks.rules import usable_rules
 
 
 class Parameters(Settings):
@@ -92,7 +95,7 @@ def with_own_rules(p: Parameters, root: Path) -> Parameters:
     if p.plugin is None:
         return p
     own = load_plugin(root / p.plugin)
-    taken = sorted({*own} & {*p.runs, BASELINE})
+    taken = sorted({*own} & {*p.runs, BASELINE, ORACLE})
     if taken:
         raise InputError(
             f"expected a rule in {p.plugin} with a name that no run has, found {taken[0]!r}: rename it"
@@ -105,8 +108,12 @@ def with_own_data(p: Parameters, stage: Stage[Any]) -> Parameters:
     if p.data is None:
         return p
     network = network_file(stage, Run(network=p.network))
+    usable = usable_rules(as_vos(load_model(network)[0]))
+    if missing := [rule for rule in p.rules if rule in POLICIES and rule not in usable]:
+        print(f"left out: {', '.join(missing)}, which the network cannot use")
     return p.model_copy(
         update={
+            "rules": [rule for rule in p.rules if rule not in missing],
             "runs": {},
             "oracle": False,
             "seeds": [],
