@@ -1,5 +1,6 @@
 """Video files as people bring them: one list of frames, upright, at their times, to their real end."""
 
+import gc
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -166,6 +167,32 @@ def test_a_stream_that_begins_between_key_frames(tmp_path: Path, name: str) -> N
         found = is_one_list(path)
     near(found, frames[-len(found) :], 20)
     assert 9 < len(found) < 40
+
+
+def test_damage_is_told_also_where_a_stream_begins_between_key_frames(tmp_path: Path) -> None:
+    frames = shades(40, 128, 192)
+    path = write_h264(tmp_path / "a.ts", frames, options={"x264-params": "keyint=10:scenecut=0"})
+    content = bytearray(path.read_bytes())
+    middle = int(0.65 * len(content)) // 188 * 188
+    content[middle + 60 : middle + 120] = bytes(b ^ 0x5A for b in content[middle + 60 : middle + 120])
+    path.write_bytes(content[len(content) // 4 // 188 * 188 :])
+    video = open_frames(path)
+    assert any("begins between key frames" in note for note in video.notes)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert 5 < video.counted() < 25
+
+
+def test_frames_are_given_back_without_the_garbage_collector(tmp_path: Path) -> None:
+    path = write_h264(tmp_path / "a.mp4", shades(40))
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+        for _ in open_frames(path):
+            pass
+        assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) - before < 5
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.ts", "a.avi", "a.flv", "a.gif", "a.apng"])
@@ -363,7 +390,7 @@ def test_hdr_is_tone_mapped_by_the_stated_rule(tmp_path: Path) -> None:
             np.full((16, 16, 3), round(65535 * value), np.uint16), format="rgb48le"
         )
         frame.color_trc = transfer
-        return int(rgb(frame)[8, 8, 0])
+        return int(rgb(frame, None)[8, 8, 0])
 
     half = 255 * 0.5 ** (1 / 2.2)  # half of white stays
     white = 255 * (0.6 + 0.4 * (1 - np.exp(-1))) ** (1 / 2.2)  # white is rolled off
