@@ -173,13 +173,13 @@ def test_damage_is_told_also_where_a_stream_begins_between_key_frames(tmp_path: 
     frames = shades(40, 128, 192)
     path = write_h264(tmp_path / "a.ts", frames, options={"x264-params": "keyint=10:scenecut=0"})
     content = bytearray(path.read_bytes())
-    middle = int(0.65 * len(content)) // 188 * 188
+    middle = int(0.59 * len(content)) // 188 * 188
     content[middle + 60 : middle + 120] = bytes(b ^ 0x5A for b in content[middle + 60 : middle + 120])
-    path.write_bytes(content[len(content) // 4 // 188 * 188 :])
+    path.write_bytes(content[int(0.31 * len(content)) // 188 * 188 :])
     video = open_frames(path)
     assert any("begins between key frames" in note for note in video.notes)
     with pytest.warns(UserWarning, match="damaged"):
-        assert 5 < video.counted() < 25
+        assert 0 < video.counted() < 10
 
 
 def test_frames_are_given_back_without_the_garbage_collector(tmp_path: Path) -> None:
