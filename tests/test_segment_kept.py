@@ -1,6 +1,8 @@
 """Nothing that is done is lost: damaged videos, odd pictures, full disks, signals."""
 
 import errno
+import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -329,3 +331,55 @@ def test_the_checkpoint_is_that_of_the_beginning(
     other.write_bytes(b"other")
     assert main([*resume, "--checkpoint", str(other)]) == 2 and "found another" in capsys.readouterr().err
     assert main([*resume, "--checkpoint", str(weights)]) == 0  # the same bytes
+
+
+@pytest.mark.parametrize("what", ["a note", "another run's masks", "a corrected mask", "a file of its name"])
+def test_what_appears_in_the_folder_meanwhile_stays(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    out, step = place / "out", stremn.Stream.step
+    (place / "out-2").mkdir()  # not free
+    if what == "a corrected mask":
+        assert main(arguments(place, weights)) == 0
+    found = {
+        "a note": out / "notes.txt",
+        "a file of its name": out,
+    }.get(what, out / "masks" / "f_1.png")
+
+    def meanwhile(self: Any, *given: Any) -> Any:
+        if self.frame == 3:
+            found.parent.mkdir(parents=True, exist_ok=True)
+            found.write_bytes(b"mine")
+        return step(self, *given)
+
+    shown = found.parent if what == "another run's masks" else found
+    monkeypatch.setattr(stremn.Stream, "step", meanwhile)
+    assert main(arguments(place, weights, "--overwrite")) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"found {shown} new" in told and str(place / "out-3") in told
+    assert found.read_bytes() == b"mine" and not list(place.glob(".out*"))
+    assert len(masks_in(place / "out-3")) == LENGTH and (place / "out-3" / "trace.json").is_file()
+
+
+def test_what_a_killed_run_left_is_put_back_or_named(
+    place: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(place, weights, "--stop-after", "3")) == 0
+    out, dead = place / "out", 999_999_999
+    before = content(out)
+    out.rename(place / f".out.{dead}.old")  # killed between two renames
+    shutil.copytree(place / f".out.{dead}.old", place / f".out.{dead}.tmp")
+    shutil.copytree(place / f".out.{dead}.old", place / f".out.{os.getpid()}.tmp")  # as PID 1 of a container
+    (place / ".out.1.tmp").mkdir()  # a run that goes on
+    capsys.readouterr()
+    assert main(arguments(place, weights)) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert content(out) == before and f"{out} is again" in "".join(told) and "--resume" in told[-1]
+    for left in (place / f".out.{dead}.tmp", place / "out-2"):
+        assert [line for line in told if f"{left} with 3 masks: it may be deleted" in line], told
+        assert len(masks_in(left)) == 3
+    assert "out.1.tmp" not in "".join(told)
+    out.rename(place / f".out.{dead}.old")
+    assert main(["segment", "--resume", str(out)]) == 0 and len(masks_in(out)) == LENGTH
+    told = capsys.readouterr().err.splitlines()
+    assert len([line for line in told if "may be deleted" in line]) == 1, told

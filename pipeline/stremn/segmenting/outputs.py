@@ -1,11 +1,16 @@
 """An output folder that is complete or not there, unless what is done is worth keeping."""
 
+import os
+import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from stremn.errors import InputError
+import psutil
+
+from stremn.errors import InputError, warn
 from stremn.files import replacing
 from stremn.listing import is_litter
 
@@ -28,6 +33,7 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
     """A scratch folder beside ``out`` that becomes ``out`` on success; on failure nothing stays behind.
 
     Missing parent folders are made, and removed again on failure. With ``Output.keep`` a failure is a success.
+    Where ``out`` has changed meanwhile, it stays, and the results go beside it. See ``tidy_after_kill``, too.
 
     Args:
         out: the folder; it need not exist.
@@ -35,10 +41,13 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
         overwrite: replace earlier results, and nothing else: what is not ours is never removed.
 
     Raises:
-        InputError: a file of that name, a folder that is not empty, or a place that cannot be written.
+        InputError: a file of that name, a folder that is not empty, or a place that cannot be written; on success,
+            too, where ``out`` has changed meanwhile.
     """
+    tidy_after_kill(out)
     _check_output(out, ours, overwrite)
     out = Path(out).resolve()
+    found = _entries(out)
     made = [parent for parent in out.parents if not parent.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,11 +67,19 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
                 if not output.keep:
                     raise
                 failure = error
+            changed = [path for path, state in _entries(out).items() if found.get(path) != state]
+            if changed:
+                told = _beside(scratch, out, min(changed))
+                if failure is None:
+                    raise InputError(told)
+                warn(told)
+                raise failure
         done = True
     finally:
         if not done:
-            for parent in made:
-                parent.rmdir()
+            with suppress(OSError):  # others may use them by now
+                for parent in made:
+                    parent.rmdir()
     if failure is not None:
         raise failure
 
@@ -80,3 +97,51 @@ def _check_output(out: Path | str, ours: Collection[str], overwrite: bool) -> No
         )
     if foreign:
         raise InputError(f"expected only earlier results in {out}, found {foreign[0]}; choose another --out")
+
+
+def tidy_after_kill(out: Path | str) -> None:
+    """Put earlier results back that a run was replacing when it was killed, and tell where its own are."""
+    out = Path(out).resolve()
+    name = re.compile(rf"\.{re.escape(out.name)}\.(\d{{1,9}})\.(tmp|old)")
+    left = sorted(out.parent.iterdir()) if out.parent.is_dir() else []
+    for path, known in ((path, name.fullmatch(path.name)) for path in left if path.is_dir()):
+        if known is None or (int(known[1]) != os.getpid() and psutil.pid_exists(int(known[1]))):
+            continue
+        if known[2] == "old" and not os.path.lexists(out):
+            os.replace(path, out)
+            warn(f"{out} is again what it was before a run that was killed while replacing it")
+            continue
+        if int(known[1]) == os.getpid():  # as in a container, where every run has the same number
+            place = _free_beside(out)
+            os.replace(path, place)
+            path = place
+        masks = sum(1 for _ in (path / "masks").glob("*.png"))
+        warn(f"a run that was killed left {path} with {masks} masks: it may be deleted")
+
+
+def _entries(out: Path) -> dict[Path, tuple[int, int]]:
+    """What is in a folder, at any depth, or a file of its name, without a system's litter: size and time of change."""
+    below = [Path(root) / name for root, folders, files in os.walk(out) for name in (*folders, *files)]
+    return {path: _state(path) for path in ([out] if out.is_file() else below) if not is_litter(path.name)}
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        now = path.lstat()
+    except OSError:  # it goes just now
+        return -1, -1
+    return (0, 0) if path.is_dir() else (now.st_size, now.st_mtime_ns)
+
+
+def _beside(scratch: Path, out: Path, changed: Path) -> str:
+    """Rename the scratch folder to a name that is free; what to tell."""
+    place = _free_beside(out)
+    os.replace(scratch, place)
+    return (
+        f"expected {out} to stay as it was when this run began, found {changed} new or changed: it stays, and "
+        f"everything of this run is in {place}"
+    )
+
+
+def _free_beside(out: Path) -> Path:
+    return next(p for n in count(2) if not os.path.lexists(p := out.with_name(f"{out.name}-{n}")))
