@@ -56,5 +56,6 @@ def write_notebook():
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C be heard: what a shell starts in the background begins with it ignored."""
+    """Let Ctrl-C and SIGHUP be heard: what a shell starts in the background begins with them ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

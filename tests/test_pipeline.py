@@ -418,11 +418,20 @@ def test_a_run_waits_for_one_that_is_still_working(
     project: Path, write_notebook, capfd: pytest.CaptureFixture
 ) -> None:
     write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN, "stage.close()")
-    lock = claim(_out(project).with_name(".cost.123.tmp"))
-    assert lock is not None
-    threading.Timer(2, lock.release).start()
+    held, ended = threading.Event(), threading.Event()
+
+    def other_run() -> None:
+        lock = claim(_out(project).with_name(".cost.123.tmp"))
+        assert lock is not None
+        held.set()
+        time.sleep(2)
+        ended.set()
+        lock.release()
+
+    threading.Thread(target=other_run).start()
+    assert held.wait(10)
     run_stage("cost", "demo", project)
-    assert not lock.is_locked
+    assert ended.is_set()
     assert capfd.readouterr().err.count("another run of this stage is still working") == 1
 
 
