@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from PIL import Image
 
 import stremn
 from stremn.cli import main
+from stremn.data.clips import write_mask
+from stremn.data.video import open_frames
 from stremn.errors import InputError
 from stremn.segmenting import segment_run, stopped, video_writer, writers
-from stremn.segmenting.sources import Webcam
+from stremn.segmenting.sources import ClipRange, Webcam
+from stremn.segmenting.user_masks import read_user_masks
 from test_segment import (
     FIRST,
     HEIGHT,
+    LATER,
     LENGTH,
     WIDTH,
     arguments,
@@ -383,3 +388,40 @@ def test_what_a_killed_run_left_is_put_back_or_named(
     assert main(["segment", "--resume", str(out)]) == 0 and len(masks_in(out)) == LENGTH
     told = capsys.readouterr().err.splitlines()
     assert len([line for line in told if "may be deleted" in line]) == 1, told
+
+
+def test_a_later_mask_that_names_no_id_says_what_it_corrects(place: Path) -> None:
+    frames = ClipRange(open_frames(place / "in"))
+    inside = (LATER > 0).astype(np.uint8)
+
+    def told(
+        first: Image.Image, later: Image.Image, removed: dict[int, list[int]] | None = None
+    ) -> list[str]:
+        first.save(place / "a.png")
+        later.save(place / "b.png")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            masks = {0: place / "a.png", 4: place / "b.png", 6: place / "b.png"}
+            read = read_user_masks(masks, removed or {}, frames)
+        assert set(np.unique(read.masks[4])) == {0, 1}
+        return [str(w.message) for w in caught if "corrects" in str(w.message)]
+
+    white, red = Image.fromarray(inside * 255), Image.new("RGB", (WIDTH, HEIGHT))
+    red.paste((250, 20, 20), mask=white)
+    two = Image.new("P", (WIDTH, HEIGHT))
+    two.putpalette([0, 0, 0, 255, 255, 255])
+    two.paste(1, mask=white)
+    line = (
+        "the mask of frame 4, 6 corrects object 1; for a new object save it with id {} or in the colour ({})"
+    )
+    for later in (white, red, two, white.convert("1"), white.convert("RGB")):
+        assert told(white, later) == [line.format(2, "0,128,0")]
+    assert told(Image.fromarray(np.where(FIRST > 4, np.uint8(2), inside)), white) == [
+        line.format(3, "128,128,0")
+    ]
+    write_mask(place / "named.png", inside)
+    with Image.open(place / "named.png") as named:
+        assert not told(white, named) and not told(white, named.convert("RGB"))
+    assert not told(white, Image.fromarray(inside))  # the value 1
+    assert told(white, white, {2: [1]}) == [line.replace("4, 6", "6").format(2, "0,128,0")]
+    assert told(Image.fromarray(inside * 5), white) == [line.replace("4, 6", "6").format(2, "0,128,0")]

@@ -7,7 +7,8 @@ import numpy as np
 
 from stremn.data.clips import Pixels, explained_mask, without_void
 from stremn.data.frames import FOLDER_RATE, Frames
-from stremn.data.pictures import one_size, picture_files, read_image, size_text
+from stremn.data.mask_colours import palette, stored
+from stremn.data.pictures import decoded, one_size, picture_files, read_image, size_text
 from stremn.data.video_file import VideoFile
 from stremn.errors import InputError, warn
 from stremn.listing import files_in, some
@@ -92,3 +93,14 @@ def given_mask(path: Path | str, frames: Frames) -> Pixels:
             f"found {size_text(mask.shape)} in {path}: resize it, or paint it on a frame as it is shown"
         )
     return mask
+
+
+def names_no_id(path: Path | str) -> bool:
+    """Whether a mask of object 1 has neither that value nor that id's colour: white, or any colour, on black."""
+    kept = decoded(path, stored)
+    shown = (
+        kept.values
+        if kept.palette is None
+        else kept.palette.take(kept.values.astype(np.uint8), axis=0, mode="clip")
+    )
+    return not (shown == 1 if shown.ndim == 2 else (shown == palette()[1]).all(axis=-1)).any()

@@ -1,5 +1,6 @@
 """An output folder that is complete or not there, unless what is done is worth keeping."""
 
+import glob
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -103,7 +104,7 @@ def tidy_after_kill(out: Path | str) -> None:
     """Put earlier results back that a run was replacing when it was killed, and tell where its own are."""
     out = Path(out).resolve()
     name = re.compile(rf"\.{re.escape(out.name)}\.(\d{{1,9}})\.(tmp|old)")
-    left = sorted(out.parent.iterdir()) if out.parent.is_dir() else []
+    left = sorted(out.parent.glob(f".{glob.escape(out.name)}.*"))
     for path, known in ((path, name.fullmatch(path.name)) for path in left if path.is_dir()):
         if known is None or (int(known[1]) != os.getpid() and psutil.pid_exists(int(known[1]))):
             continue

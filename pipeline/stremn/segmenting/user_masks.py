@@ -12,10 +12,11 @@ import numpy as np
 
 from stremn.data.clips import Pixels, without_void
 from stremn.data.frames import Frames
+from stremn.data.mask_colours import VOID, palette
 from stremn.data.pictures import SUFFIXES
-from stremn.data.video import ImageFolder, given_mask
+from stremn.data.video import ImageFolder, given_mask, names_no_id
 from stremn.errors import InputError, warn
-from stremn.listing import by_stem, files_in, nearest
+from stremn.listing import by_stem, files_in, nearest, some
 from stremn.segmenting.sources import ClipRange
 
 MaskInput = str | Path | Pixels | Mapping[int, str | Path | Pixels]
@@ -150,7 +151,8 @@ def read_user_masks(
             f"expected at most {objects} object(s) as declared, found {len(ids)} in the mask {where} "
             f"(ids {', '.join(map(str, ids))}); correct the mask or the number"
         )
-    _check_removed(read, removed)
+    known = _known_before(read, removed)
+    _tell_corrections({frame: by_frame[frame] for frame, given in known.items() if given == {1}}, ids)
     return UserMasks(read, {frame: sorted(set(removed[frame])) for frame in sorted(removed)})
 
 
@@ -191,9 +193,26 @@ def _named(mask: str | Path | Pixels) -> str:
     return str(mask) if isinstance(mask, str | Path) else "the array"
 
 
-def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> None:
-    """What is removed has been there before, and is not given in the same frame."""
+def _tell_corrections(masks: Mapping[int, str | Path | Pixels], ids: Sequence[int]) -> None:
+    """Warn of masks of object 1, which is there already, that do not name it: a new object may be meant."""
+    odd = [frame for frame, mask in masks.items() if isinstance(mask, str | Path) and names_no_id(mask)]
+    if odd:
+        free = next((number for number in range(1, VOID) if number not in ids), VOID - 1)
+        colour = ",".join(map(str, palette()[free]))
+        warn(
+            f"the mask of frame {some(list(map(str, odd)))} corrects object 1; for a new object save it with id {free} "
+            f"or in the colour ({colour})"
+        )
+
+
+def _known_before(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[int]]) -> dict[int, set[int]]:
+    """Frames whose masks give only what is there already, and these ids.
+
+    Raises:
+        InputError: what is removed has not been there before, or is given in the same frame.
+    """
     present: set[int] = set()
+    again: dict[int, set[int]] = {}
     for frame in sorted({*masks, *removed}):
         gone = set(removed.get(frame, ()))
         unknown = sorted(gone - present)
@@ -204,8 +223,11 @@ def _check_removed(masks: Mapping[int, Pixels], removed: Mapping[int, Sequence[i
                 f"found {unknown[0]}: check the id and the frame"
             )
         given = {int(i) for i in np.unique(masks[frame]) if i} if frame in masks else set()
+        if given and given <= present:
+            again[frame] = given
         if given & gone:
             raise InputError(
                 f"expected object {min(given & gone)} either given or removed at frame {frame}, found both"
             )
         present = (present - gone) | given
+    return again
