@@ -3,6 +3,8 @@
 import re
 import textwrap
 import warnings
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 OFFLINE = re.compile(
     r"name resolution|Failed to resolve|getaddrinfo|Name or service not known|nodename nor servname|"
@@ -40,3 +42,9 @@ def short_reason(error: BaseException) -> str:
     if any(OFFLINE.search(text) for text in said):
         return "no network, or a host that is not known"
     return textwrap.shorten(said[-1], 140, placeholder=" …")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not known: the nearest one that is, or nothing."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 from stremn.errors import InputError
@@ -99,12 +98,6 @@ def some(names: Collection[str], at_most: int = 8) -> str:
     """The first few of many names."""
     shown = ", ".join(list(names)[:at_most])
     return shown + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a name that is not known: the nearest one that is, or nothing."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def read_lines(path: Path) -> list[str]:

@@ -1,12 +1,11 @@
 """Checked, frozen settings: every block of ``params.yaml`` becomes one of these."""
 
-from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 
 short = Repr()  # of a value in a message, however large and deep it is
 short.maxlevel, short.maxstring, short.maxother = 2, 60, 60
@@ -38,8 +37,7 @@ class Settings(BaseModel):
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])[:200]
             if first["type"] == "extra_forbidden":
-                near = get_close_matches(str(first["loc"][-1]), _keys(cls, first["loc"][:-1]), n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = nearest(str(first["loc"][-1]), _keys(cls, first["loc"][:-1]))
                 raise InputError(f"{where}: unknown key {key!r}{hint}") from None
             raise InputError(
                 f"{where}: {key}: {first['msg'].lower()}, found {short.repr(first.get('input'))}"

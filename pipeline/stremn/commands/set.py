@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from stremn.errors import InputError, short_reason
-from stremn.listing import nearest
+from stremn.errors import InputError, nearest, short_reason
 
 Assignments = Annotated[
     list[str],

@@ -8,7 +8,6 @@ prediction). Options are the keyword arguments of the function that the entry na
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -29,7 +28,7 @@ from stremn.data.official.voc import open_sbd, open_voc
 from stremn.data.official.youtube import open_youtube
 from stremn.data.own_clips import open_own_clips
 from stremn.data.videos import Videos
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,7 @@ def names(kind: str) -> list[str]:
 def _open(kind: str, name: str, root: Path | str, split: str | None, options: dict[str, Any]) -> Any:
     found = next((known for known in names(kind) if known.replace("-", "") == name.replace("-", "")), None)
     if found is None:
-        near = get_close_matches(name, names(kind), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, names(kind))
         raise InputError(f"expected a dataset of {kind} ({', '.join(names(kind))}), found {name!r}{hint}")
     function = DATASETS[found].open
     known = [p.name for p in signature(function).parameters.values() if p.kind == p.KEYWORD_ONLY]

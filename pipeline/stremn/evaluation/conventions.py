@@ -5,9 +5,8 @@ the same pair of frames. To add one, write one entry.
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ CONVENTIONS: dict[str, Convention] = {
 def convention(name: str) -> Convention:
     """An entry of ``CONVENTIONS``; an InputError names the nearest one."""
     if name not in CONVENTIONS:
-        near = get_close_matches(name, CONVENTIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, CONVENTIONS)
         raise InputError(f"expected a convention of {', '.join(CONVENTIONS)}; found {name!r}{hint}")
     return CONVENTIONS[name]

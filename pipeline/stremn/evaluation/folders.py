@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from stremn.data.clips import read_stored_ids
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 from stremn.evaluation.protocols import Protocol
 from stremn.evaluation.sequences import ObjectScores, SequenceScorer
-from stremn.listing import by_stem, entries, files_in, folders_in, nearest, some
+from stremn.listing import by_stem, entries, files_in, folders_in, some
 
 SEGMENTED = "masks"  # in the folder of ``stremn segment``
 

@@ -4,13 +4,12 @@ To add a rule, write a function as in ``slot_rules`` or ``rivals`` (whole templa
 and one line in ``POLICIES``.
 """
 
-from difflib import get_close_matches
 from functools import partial
 from typing import get_args
 
 import stremn.memory.rivals as rivals
 import stremn.memory.slot_rules as slot_rules
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 from stremn.memory.feature_rules import learned_features, least_frequently_used, similar_features
 from stremn.memory.fusion import OFF, SWITCHES
 from stremn.memory.policy import NETWORK, POLICIES, Entry, Index, Policy
@@ -80,8 +79,7 @@ POLICIES |= {
 def policy_entry(name: str) -> Entry:
     """The rule of this name in ``POLICIES``; InputError, which names the nearest one, where there is none."""
     if name not in POLICIES:
-        near = get_close_matches(name, POLICIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, POLICIES)
         raise InputError(f"expected a memory rule of {', '.join(POLICIES)}; found {name!r}{hint}")
     return POLICIES[name]
 

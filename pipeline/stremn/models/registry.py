@@ -2,13 +2,12 @@
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar, overload
 
 import torch
 from torch import nn
 
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 from stremn.models.convlstm import ConvLSTM
 from stremn.models.prediction import PredictionNetwork
 from stremn.models.predictor import VideoPredictor
@@ -49,8 +48,7 @@ def build_model(system: str, fields: dict[str, Any], systems: Mapping[str, Any] 
     accepted = list(inspect.signature(systems[system]).parameters)
     for name in fields:
         if name not in accepted:
-            near = get_close_matches(name, accepted, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = nearest(name, accepted)
             raise InputError(f"system {system!r} has no field {name!r}{hint}")
     network: nn.Module = systems[system](**fields)
     layout = network.memory_format if isinstance(network, VOSNetwork) else torch.channels_last

@@ -15,8 +15,8 @@ from stremn.data.frames import Frames
 from stremn.data.mask_colours import VOID, palette
 from stremn.data.pictures import SUFFIXES
 from stremn.data.video import ImageFolder, given_mask, names_no_id
-from stremn.errors import InputError, warn
-from stremn.listing import by_stem, files_in, nearest, some
+from stremn.errors import InputError, nearest, warn
+from stremn.listing import by_stem, files_in, some
 from stremn.segmenting.sources import ClipRange
 
 MaskInput = str | Path | Pixels | Mapping[int, str | Path | Pixels]

@@ -6,7 +6,6 @@ O objects, H W pixels.
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +17,7 @@ from PIL import Image
 from stremn.data.clips import Pixels, read_mask, write_mask
 from stremn.data.frames import Frames
 from stremn.data.pictures import read_image
-from stremn.errors import InputError
+from stremn.errors import InputError, nearest
 from stremn.figures.overlays import cut_out, draw_overlay, matte, side_by_side
 from stremn.files import replacing
 from stremn.segmenting.video_writer import VideoWriter
@@ -53,8 +52,7 @@ def parse_kinds(names: str | Sequence[str]) -> tuple[str, ...]:
     wanted = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in OUTPUTS:
-            near = get_close_matches(name, OUTPUTS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = nearest(name, OUTPUTS)
             raise InputError(f"expected to write some of {', '.join(OUTPUTS)}, found {name!r}{hint}")
     if not wanted:
         raise InputError(f"expected to write some of {', '.join(OUTPUTS)}, found none: choose one")

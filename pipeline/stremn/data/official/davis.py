@@ -12,8 +12,8 @@ import numpy as np
 
 from stremn.data.annotated import ClipFiles, Clips, frame_files, pair_up
 from stremn.data.clips import IMAGES, MASKS, VOID, Pixels, read_mask
-from stremn.errors import InputError
-from stremn.listing import files_in, nearest, read_list
+from stremn.errors import InputError, nearest
+from stremn.listing import files_in, read_list
 
 FIRST_ONLY = ("test-dev", "test-challenge")  # splits of which only the first masks are public
 
