@@ -380,6 +380,8 @@ def test_what_a_killed_run_left_is_put_back_or_named(
     assert main(arguments(place, weights)) == 2
     told = capsys.readouterr().err.splitlines()
     assert content(out) == before and f"{out} is again" in "".join(told) and "--resume" in told[-1]
+    assert main(arguments(place, weights, "--overwrite", "--stop-after", "3")) == 0
+    told = capsys.readouterr().err.splitlines()
     for left in (place / f".out.{dead}.tmp", place / "out-2"):
         assert [line for line in told if f"{left} with 3 masks: it may be deleted" in line], told
         assert len(masks_in(left)) == 3

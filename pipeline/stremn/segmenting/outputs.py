@@ -34,7 +34,7 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
     """A scratch folder beside ``out`` that becomes ``out`` on success; on failure nothing stays behind.
 
     Missing parent folders are made, and removed again on failure. With ``Output.keep`` a failure is a success.
-    Where ``out`` has changed meanwhile, it stays, and the results go beside it. See ``tidy_after_kill``, too.
+    Where ``out`` has changed meanwhile, it stays, and the results go beside it. What killed runs left is put back or named.
 
     Args:
         out: the folder; it need not exist.
@@ -45,7 +45,8 @@ def output_folder(out: Path | str, ours: Collection[str], *, overwrite: bool = F
         InputError: a file of that name, a folder that is not empty, or a place that cannot be written; on success,
             too, where ``out`` has changed meanwhile.
     """
-    tidy_after_kill(out)
+    put_back(out)
+    _tell_left(Path(out).resolve())
     _check_output(out, ours, overwrite)
     out = Path(out).resolve()
     found = _entries(out)
@@ -100,24 +101,34 @@ def _check_output(out: Path | str, ours: Collection[str], overwrite: bool) -> No
         raise InputError(f"expected only earlier results in {out}, found {foreign[0]}; choose another --out")
 
 
-def tidy_after_kill(out: Path | str) -> None:
-    """Put earlier results back that a run was replacing when it was killed, and tell where its own are."""
+def put_back(out: Path | str) -> None:
+    """Put earlier results back that a run was replacing when it was killed."""
     out = Path(out).resolve()
-    name = re.compile(rf"\.{re.escape(out.name)}\.(\d{{1,9}})\.(tmp|old)")
-    left = sorted(out.parent.glob(f".{glob.escape(out.name)}.*"))
-    for path, known in ((path, name.fullmatch(path.name)) for path in left if path.is_dir()):
-        if known is None or (int(known[1]) != os.getpid() and psutil.pid_exists(int(known[1]))):
-            continue
-        if known[2] == "old" and not os.path.lexists(out):
-            os.replace(path, out)
-            warn(f"{out} is again what it was before a run that was killed while replacing it")
-            continue
-        if int(known[1]) == os.getpid():  # as in a container, where every run has the same number
+    old = [path for path, _ in _left_by_killed(out) if path.suffix == ".old"]
+    if old and not os.path.lexists(out):
+        os.replace(old[-1], out)
+        warn(f"{out} is again what it was before a run that was killed while replacing it")
+
+
+def _tell_left(out: Path) -> None:
+    """Name what killed runs left beside ``out``."""
+    for path, number in _left_by_killed(out):
+        place = path
+        if number == os.getpid():  # as in a container, where every run has the same number
             place = _free_beside(out)
             os.replace(path, place)
-            path = place
-        masks = sum(1 for _ in (path / "masks").glob("*.png"))
-        warn(f"a run that was killed left {path} with {masks} masks: it may be deleted")
+        masks = sum(1 for _ in (place / "masks").glob("*.png"))
+        warn(f"a run that was killed left {place} with {masks} masks: it may be deleted")
+
+
+def _left_by_killed(out: Path) -> list[tuple[Path, int]]:
+    """Scratch folders (``.tmp``) and replaced results (``.old``) of processes that are gone, with their numbers."""
+    name = re.compile(rf"\.{re.escape(out.name)}\.(\d{{1,9}})\.(tmp|old)")
+    beside = sorted(out.parent.glob(f".{glob.escape(out.name)}.*"))
+    ours = [
+        (path, int(known[1])) for path in beside if path.is_dir() and (known := name.fullmatch(path.name))
+    ]
+    return [(path, pid) for path, pid in ours if pid == os.getpid() or not psutil.pid_exists(pid)]
 
 
 def _entries(out: Path) -> dict[Path, tuple[int, int]]:

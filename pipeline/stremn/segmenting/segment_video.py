@@ -15,7 +15,7 @@ from stremn.fingerprint import of_file
 from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
-from stremn.segmenting.outputs import output_folder, tidy_after_kill
+from stremn.segmenting.outputs import output_folder, put_back
 from stremn.segmenting.sources import ClipRange
 from stremn.segmenting.user_masks import MaskInput, mask_paths, read_user_masks
 from stremn.segmenting.writers import DEFAULT, parse_kinds
@@ -94,7 +94,7 @@ def segment_video(
     from stremn.segmenting.segment_run import RESULTS, SegmentRun
     from stremn.segmenting.stopped import PROGRESS
 
-    tidy_after_kill(out)
+    put_back(out)
     if (Path(out) / PROGRESS).is_file() and not overwrite:
         raise InputError(
             f"expected a new or empty folder, found a stopped run in {out}; go on with --resume {out}, or add "
@@ -127,7 +127,7 @@ def resume_segmenting(
     from stremn.segmenting.segment_run import RESULTS, SegmentRun
     from stremn.segmenting.stopped import copy_stopped, open_stopped
 
-    tidy_after_kill(out)
+    put_back(out)
     job, stream = open_stopped(
         Path(out), video=video, checkpoint=checkpoint, device=device, stop=stop, plugin=plugin
     )
