@@ -20,7 +20,7 @@ repro: without-git $(STAMP)  ## data, training, evaluation, report of the demo p
 	@echo "Done: data/runs/demo/report/report.html; 'dvc metrics show', 'dvc plots show' and 'make mlflow' show more."
 
 test: $(STAMP)  ## linter, types, tests
-	@echo "Linter, type checker and tests: about 10 minutes on 2 cores."
+	@echo "Linter, type checker and tests: about 20 minutes on 2 cores."
 	ruff check .
 	ruff format --check .
 	mypy
