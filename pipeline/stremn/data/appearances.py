@@ -74,15 +74,19 @@ def write_truth(root: Path | str, name: str, truth: Truth) -> None:
         scratch.write_text(json.dumps(form), encoding="utf-8")
 
 
-def find_truth(frame: Path) -> Truth | None:
-    """What the clip of a frame's file shows; None where nothing is said of it beside the clips."""
+def find_truths(clips: Clips) -> list[Truth | None]:
+    """What each of the clips shows; None for one of which nothing is said beside the clips."""
+    return [_find_truth(one.frames[0][0]) for one in clips.files]
+
+
+def _find_truth(frame: Path) -> Truth | None:
     clip, root = frame.parent.name, frame.parent.parent.parent
     return read_truth(root, clip) if (root / APPEARANCES / f"{clip}.json").is_file() else None
 
 
 def truths_of(clips: Clips) -> list[Truth]:
     """What each of the clips shows. Raises InputError where one of them does not know."""
-    truths = [find_truth(one.frames[0][0]) for one in clips.files]
+    truths = find_truths(clips)
     known = [truth for truth in truths if truth is not None]
     if len(known) < len(truths):
         raise InputError(

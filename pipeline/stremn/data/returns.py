@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stremn.data.annotated import Clips
-from stremn.data.appearances import Truth, find_truth
+from stremn.data.appearances import Truth, find_truths
 
 AFTER = 16  # frames from a return on of which the last frames are taken
 
@@ -35,7 +35,7 @@ class Returns:
     @classmethod
     def of(cls, clips: Clips, late: int = 2) -> "Returns":
         """Of clips, by what lies beside each of them."""
-        return cls([find_truth(one.frames[0][0]) for one in clips.files], late)
+        return cls(find_truths(clips), late)
 
     def draw(self, rng: np.random.Generator, clip: int, frames: int) -> list[int] | None:
         """Frames of a clip, increasing: the first shows what comes back, the last ``late`` follow the return.

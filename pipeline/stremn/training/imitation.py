@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stremn.data.annotated import Clips
-from stremn.data.appearances import Truth, find_truth, needed_in
+from stremn.data.appearances import Truth, find_truths, needed_in
 from stremn.data.clips import VOID
 from stremn.errors import InputError
 from stremn.memory.redundancy import similarities_on_objects
@@ -64,8 +64,7 @@ class Games:
 
     def __init__(self, network: VOSNetwork, clips: Clips, most: int, seed: int = 0) -> None:
         self.network, self.clips, self.seed = network, clips, seed
-        truths = [find_truth(one.frames[0][0]) for one in clips.files]
-        self.truths = {i: truth for i, truth in enumerate(truths) if truth is not None}
+        self.truths = {i: truth for i, truth in enumerate(find_truths(clips)) if truth is not None}
         self.usable = list(self.truths)[:most]
         self._encoded: dict[int, Game] = {}
         if not self.usable:
