@@ -1,14 +1,17 @@
 """The explorer in a browser: as a page and in JupyterLab. Skipped where there is no browser."""
 
 import contextlib
+import json
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
@@ -17,6 +20,7 @@ import nbformat
 import pytest
 import torch
 
+from stremn.cli import main
 from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 
@@ -39,6 +43,7 @@ class Watched:
 
     def __init__(self, page: "sync_api.Page") -> None:
         self.page = page
+        page.set_default_timeout(WAIT)
         self.errors: list[str] = []
         self.outside: list[str] = []
         page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
@@ -74,8 +79,8 @@ def browser() -> Iterator["sync_api.Browser"]:
         running.close()
 
 
-def _started(command: list[str], folder: Path, pattern: str) -> tuple[subprocess.Popen[str], str]:
-    """A server, and the address that it prints; all that it prints is read, so that it never waits for us."""
+def _started(command: list[str], folder: Path, pattern: str) -> tuple[subprocess.Popen[str], str, list[str]]:
+    """A server, the address that it prints, and all lines that it prints: they are read, so that it never waits."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     server = subprocess.Popen(
         command,
@@ -106,7 +111,7 @@ def _started(command: list[str], folder: Path, pattern: str) -> tuple[subprocess
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         raise AssertionError(f"no address in what the server said: {''.join(lines)}")
-    return server, url
+    return server, url, lines
 
 
 def _stopped(server: subprocess.Popen[str]) -> None:
@@ -118,8 +123,8 @@ def _stopped(server: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of ``stremn explore``, of the generated clip, with a predictor that has learned nothing."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, list[str]]]:
+    """Address, folder and terminal of ``stremn explore``: the generated clip, a predictor that has learned nothing."""
     folder = tmp_path_factory.mktemp("page")
     torch.manual_seed(0)
     fields = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
@@ -127,9 +132,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     save_model(folder / "predictor.safetensors", VideoPredictor(**fields), meta)  # type: ignore[arg-type]
     command = [sys.executable, "-m", "stremn.cli", "explore", "--no-browser", "--slots", "4"]
     command += ["--predictor", "predictor.safetensors"]
-    server, url = _started(command, folder, r"http://\S+token=\w+")
-    yield url
+    server, url, lines = _started(command, folder, r"http://\S+token=\w+")
+    yield url, folder, lines
     _stopped(server)
+
+
+@pytest.fixture(scope="module")
+def address(served: tuple[str, Path, list[str]]) -> str:
+    """Of the page."""
+    return served[0]
 
 
 @pytest.fixture(scope="module")
@@ -229,15 +240,66 @@ def test_a_what_if_changes_masks_and_j(opened: Watched) -> None:
     assert opened.page.locator(".beside .slot").count() == 3  # frames 0, 1 and 2, and no other after them
 
 
-def test_a_race_of_all_rules(opened: Watched) -> None:
-    opened.page.get_by_role("tab", name="Race").click()
-    opened.page.locator("[data-do=race]").click()
-    opened.until("e.querySelectorAll('tbody tr').length >= 10")
-    opened.until("e.querySelector('tbody td.num').textContent !== '–'")  # the first rule has a J
-    stop = opened.page.get_by_role("button", name="stop")
-    stop.click()
-    stop.wait_for(state="hidden", timeout=WAIT)
-    assert " of 60)" in (opened.page.locator("tbody").text_content() or "")  # the others were not run
+def test_a_race_of_chosen_rules_is_stopped(opened: Watched) -> None:
+    page = opened.page
+    page.get_by_role("tab", name="Race").click()
+    assert page.locator("[data-rule]").count() >= 10
+    page.get_by_role("button", name="none", exact=True).click()
+    for rule in ("learned", "oldest", "newest", "most_similar"):
+        page.locator(f"[data-rule={rule}]").check()
+    page.locator("[data-do=race]").click()
+    opened.until("e.querySelectorAll('tbody tr').length === 4")
+    assert page.locator("tbody tr[data-run='0']").count() == 1  # the original is the learned one
+    opened.until("e.querySelector('[data-panel=race] .status').textContent.includes('left')")
+    page.locator("[data-do=stop-race]").click()
+    opened.until("e.querySelector('[data-panel=race] .status').textContent.includes('rules: stopped')")
+    rows = page.locator("tbody").text_content() or ""
+    assert "stopped: " in rows and "not run" in rows
+    assert "stopped after" in (page.locator("header .status").text_content() or "")
+
+
+def test_a_correction_goes_on_and_is_taken_along(
+    opened: Watched, served: tuple[str, Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = opened.page
+    page.get_by_label("run", exact=True).select_option("0")
+    page.locator(".timeline-canvas").focus()
+    page.keyboard.press("Home")
+    for _ in range(2):
+        page.keyboard.press("PageDown")
+    opened.until("e.dataset.shown == '20'")
+    page.locator("[data-do=correct]").click()
+    canvas = page.locator(".draw-canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    before = opened.picture(".draw-canvas")
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.3 * box["height"], steps=4)
+    page.mouse.up()
+    assert opened.picture(".draw-canvas") != before
+    page.locator("[data-do=segment]").click()
+    opened.until("e.querySelector('header .status').textContent.includes('frame 20 corrected: done')")
+    page.get_by_role("tab", name="Take along").click()
+    opened.until("e.querySelector('.command').textContent.includes('--mask 20:')")
+    page.locator("[data-kind=matte]").check()
+    page.get_by_label("folder for the results").fill("results/mine")
+    page.locator("[data-do=save]").click()
+    opened.until("(e.querySelector('[data-panel=take]').dataset.saved || '').endsWith('mine')")
+    out = served[1] / "results" / "mine"
+    assert len(list((out / "masks").glob("*.png"))) == len(list((out / "matte").glob("*.png"))) == 60
+    with page.expect_download() as loaded:
+        page.locator("[data-do=download]").click()
+    with zipfile.ZipFile(loaded.value.path()) as archive:
+        for path in (out / "masks").glob("*.png"):
+            assert archive.read(f"mine/masks/{path.name}") == path.read_bytes()
+    words = shlex.split(json.loads((out / "settings.json").read_text())["run"]["command"])
+    assert words[words.index("20:given/20.png") - 1] == "--mask"
+    monkeypatch.chdir(out)
+    assert main(words[1:]) == 0
+    for path in (out / "masks").glob("*.png"):
+        assert (out / "again" / "masks" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_drawn_mask_is_segmented(opened: Watched) -> None:
@@ -321,6 +383,13 @@ def test_nothing_went_wrong_and_nothing_left_the_machine(opened: Watched) -> Non
     assert opened.outside == []
 
 
+def test_the_terminal_shows_the_address_and_nothing_that_frightens(
+    opened: Watched, served: tuple[str, Path, list[str]]
+) -> None:
+    address, _, lines = served
+    assert lines == [f"explorer: {address}\n", "Ctrl-C stops it.\n"]
+
+
 def test_the_same_notebook_in_jupyterlab(browser: "sync_api.Browser", root: Path, tmp_path: Path) -> None:
     book = nbformat.read(root / "notebooks" / "explore" / "memory.ipynb", 4)
     nbformat.write(book, tmp_path / "memory.ipynb")
@@ -335,7 +404,7 @@ def test_the_same_notebook_in_jupyterlab(browser: "sync_api.Browser", root: Path
         "--LabApp.extension_manager=readonly",
     ]
     command = [sys.executable, "-m", "jupyterlab", *settings]
-    server, url = _started(command, tmp_path, r"http://127\.0\.0\.1:\d+/lab")
+    server, url, _ = _started(command, tmp_path, r"http://127\.0\.0\.1:\d+/lab")
     page = browser.new_page(viewport={"width": 1500, "height": 1100})
     watched = Watched(page)
     try:

@@ -68,6 +68,7 @@ def explore(
     _check_files(paths)
     arguments: dict[str, Any] = {name: path and str(path.resolve()) for name, path in paths.items()}
     arguments["trace"] = _find_trace(trace)
+    arguments["folder"] = str(Path.cwd())  # the page's own is another
 
     from stremn.device import choose
     from stremn.explore.page import serve

@@ -1,9 +1,12 @@
 """What if: runs that differ from another one from some frame on."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
+from stremn.data.clips import Pixels
 from stremn.errors import InputError
 from stremn.explore import edits
 from stremn.explore.engine import Engine
@@ -29,22 +32,25 @@ def changed(
     rule: str | None = None,
     slots: int | None = None,
     default_slots: int | None = None,
-) -> tuple[Run, Memory]:
-    """A run that differs from ``frame`` on, not yet computed, and the memory that it goes on with.
+) -> Run:
+    """A run that differs from ``frame`` on, not yet computed; its history has the memory that it goes on with.
 
     See ``Session.what_if`` for the other arguments. ``default_slots``: K where the rule so far has none.
     """
-    assert run.policy is not None
     if not 0 <= frame < run.done:
         raise InputError(f"expected a frame of 0 to {run.done - 1}, found {frame}")
+    run = run.at(frame)
+    assert run.policy is not None
     policy, words, held = run.policy, [], run.step(frame).held_before
-    memory, _ = viewer.memory(run, frame)
+    by_hand = drop is not None
+    memory, generator = viewer.memory(run, frame)
     if rule is not None or slots is not None:
         policy = other_policy(viewer.engine.network, policy, rule, slots or policy.slots or default_slots)
         words.append(POLICIES[policy.name].title + (f", {policy.slots} slots" if policy.slots else ""))
     if swap is not None:
         memory = edits.swapped(memory, memory.policy, swap[0], _template(viewer.engine, run, frame, swap[1]))
         words.append(f"frame {swap[1]} in slot {swap[0] + 1}")
+        by_hand = held[swap[0]] != swap[1]
         held = [swap[1] if slot == swap[0] else f for slot, f in enumerate(held)]
     if freeze is not None:
         if policy.entry.unit != "slot":
@@ -52,14 +58,49 @@ def changed(
                 "expected a rule that keeps whole templates to freeze one, found single features"
             )
         edits.check_slot(freeze, held)
-        policy = frozen_too(policy, held[freeze])
+        if held[freeze] or not policy.protect_first:  # the first frame is protected anyway
+            policy = frozen_too(policy, held[freeze])
         words.append(f"frame {held[freeze]} frozen")
     if drop is not None:
         memory = edits.dropped(memory, memory.policy, drop, held)
         words.append(f"without frame {held[drop]}")
-    memory = edits.fitted(memory, policy)
+    if words and policy == run.policy and not by_hand:
+        raise InputError(
+            f"expected a change, found what this run has from frame {frame} on: it would be equal in every mask"
+        )
     name = (" and ".join(words) or "unchanged") + f" from frame {frame}"
-    return run.branch(name, frame, policy), memory
+    other = _begun(run.branch(name, frame, policy), edits.fitted(memory, policy), generator)
+    other.by_hand = run.by_hand or by_hand or frame > 0 or isinstance(policy, FrozenPolicy)
+    return other
+
+
+def corrected(viewer: MemoryViewer, run: Run, masks: Mapping[int, Pixels]) -> Run:
+    """A run that is given more masks, not yet computed; before the first of them it agrees with ``run``.
+
+    Raises:
+        InputError: nothing new among them.
+    """
+    assert run.given is not None
+    new = run.given.without_known(masks)
+    if not new:
+        raise InputError(
+            "expected a mask that this run is not given already, found none: draw or correct one"
+        )
+    given = run.given.joined(new)
+    first = min(*new, run.done)
+    run = run.at(first)
+    assert run.policy is not None
+    memory, generator = viewer.memory(run, first)
+    frames = ", ".join(map(str, sorted(new)))
+    name = f"frame {frames} corrected" + ("" if run.parent is None else f" ({run.name})")
+    return _begun(run.branch(name, first, run.policy, given), memory, generator)
+
+
+def _begun(run: Run, memory: Memory, generator: torch.Generator) -> Run:
+    """A branch that knows the memory with which it begins."""
+    assert run.history is not None
+    run.history.keep(run.start, memory, generator)
+    return run
 
 
 def other_policy(network: VOSNetwork, policy: Policy, rule: str | None, slots: int | None) -> Policy:
@@ -88,8 +129,8 @@ def _template(engine: Engine, run: Run, frame: int, other: int) -> dict[str, Ten
     """
     if not 0 <= other < frame:
         raise InputError(f"expected an earlier frame than {frame} to put into the slot, found {other}")
-    objects = engine.objects(frame)
-    assert run.masks is not None
+    assert run.masks is not None and run.given is not None
+    objects = run.given.objects(frame)
     before: Run | None = run
     while before is not None:
         kept = None if before.history is None else before.history.template(other, len(objects))

@@ -5,7 +5,6 @@ Letters: O objects, H W pixels of the frame, h w feature map.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stremn.data.clips import Pixels
-from stremn.errors import InputError
+from stremn.explore.masks import Given
 from stremn.explore.pictures import Pictures
+from stremn.figures.overlays import matte
 from stremn.memory import Memory, Trace
 from stremn.models.vos import Query, VOSNetwork
 from stremn.tasks.segmenter import Segmenter, encoded
@@ -53,49 +53,18 @@ class Engine:
     Args:
         network: a VOS system in evaluation mode.
         pictures: the video.
-        given: frame → ids (H, W) whose masks are given there (0: none of them); frame 0 has one.
         size: shorter side in pixels at which frames are processed; None: native size.
         device: where to compute.
     """
 
     def __init__(
-        self,
-        network: VOSNetwork,
-        pictures: Pictures,
-        given: Mapping[int, Pixels],
-        *,
-        size: int | None = None,
-        device: str = "cpu",
+        self, network: VOSNetwork, pictures: Pictures, *, size: int | None = None, device: str = "cpu"
     ) -> None:
         self.network, self.pictures, self.device = network, pictures.again(), device
-        self.given = {frame: np.asarray(given[frame]) for frame in sorted(given)}
-        if not self.given.get(0, np.zeros(1)).any():
-            raise InputError(
-                "expected a mask with at least one object for frame 0, found none: draw or give one"
-            )
-        wrong = [f for f, ids in self.given.items() if ids.shape != pictures.size]
-        if wrong:
-            raise InputError(
-                f"expected masks of the frames' size {pictures.size}, found {self.given[wrong[0]].shape} for frame "
-                f"{wrong[0]}; resize it"
-            )
         small = scaled_size(*pictures.size, size)
         self.geometry = Geometry(pictures.size, small, padding(*small, network.stride))
         self._keys: OrderedDict[int, Tensor] = OrderedDict()
         self._lock = threading.Lock()  # one reader of the video, two threads
-
-    def objects(self, frame: int) -> list[int]:
-        """Ids of the objects that have appeared before ``frame``, in the order of their appearance."""
-        found: list[int] = []
-        for number, ids in self.given.items():
-            if number < frame:
-                found += [i for i in np.unique(ids).tolist() if i and i not in found]
-        return found
-
-    @property
-    def all_objects(self) -> list[int]:
-        """Ids of all objects that ever appear."""
-        return self.objects(len(self.pictures) + 1)
 
     def key(self, frame: int) -> Tensor:
         """The query key of a frame, (1, Ck, h, w); computed again where it is no longer kept."""
@@ -103,28 +72,34 @@ class Engine:
 
     @torch.no_grad()
     def step(
-        self, frame: int, memory: Memory, generator: torch.Generator, trace: Trace | None = None
-    ) -> NDArray[np.uint8]:
+        self,
+        frame: int,
+        given: Given,
+        memory: Memory,
+        generator: torch.Generator,
+        trace: Trace | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Segment a frame and write it into the memory, which holds what it held before it.
 
         Returns:
-            Object ids (H, W).
+            Object ids (H, W), and the probability of being an object, 0 to 255 (H, W).
         """
         image, query = self._seen(frame)
-        objects, ids = self.objects(frame), self.given.get(frame)
+        objects, ids = given.objects(frame), given.masks.get(frame)
         here = [] if ids is None else [i for i in np.unique(ids).tolist() if i]
         new = [i for i in here if i not in objects]
         seen = torch.tensor([[True] * len(objects) + [False] * len(new)], device=self.device)
         objects = objects + new
         memory.add_objects(len(new))
-        given = torch.tensor([[i in here for i in objects]], device=self.device)
+        given_BO = torch.tensor([[i in here for i in objects]], device=self.device)
         masks = self._planes(ids, objects) if ids is not None and here else None
         segmenter = Segmenter(self.network, memory)
-        logits = segmenter.look(image, seen, masks, given, query=query, trace=trace)
-        segmenter.remember(frame, seen | given, given, generator=generator, trace=trace)
+        logits = segmenter.look(image, seen, masks, given_BO, query=query, trace=trace)
+        segmenter.remember(frame, seen | given_BO, given_BO, generator=generator, trace=trace)
         if logits.shape[-2:] != self.geometry.frame:
             logits = F.interpolate(logits, size=self.geometry.frame, mode="bilinear", align_corners=False)
-        return np.array([0, *objects], np.uint8)[logits[0].argmax(0).cpu().numpy()]
+        likely = logits.softmax(1)[0].float().cpu().numpy()  # as of ``inference.stream``, for the same ties
+        return np.array([0, *objects], np.uint8)[likely.argmax(0)], matte(1 - likely[0])
 
     @torch.no_grad()
     def remember(self, frame: int, ids: Pixels, objects: list[int], memory: Memory) -> None:

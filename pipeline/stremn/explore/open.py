@@ -30,6 +30,7 @@ def explorer(
     trace: Path | str | None = None,
     predictor: Path | str | None = None,
     clip: int = 13,
+    folder: Path | str | None = None,
     settings: StreamSettings | None = None,
     **fields: Any,
 ) -> Explorer:
@@ -42,6 +43,7 @@ def explorer(
         trace: a trace file, a folder of ``stremn segment``, or ``runs:/<MLflow run>/<artifact>``.
         predictor: weights of a predictor, for the tab "prediction".
         clip: number of the generated clip.
+        folder: results are saved in it, and nowhere else; None: the working folder.
         settings, fields: see ``stremn.open_stream``, and ``Session.open`` for what can be set here.
 
     Raises:
@@ -61,7 +63,7 @@ def explorer(
     predictions = None
     if predictor is not None:
         predictions = Predictions(session.pictures, predictor, device=choose(settings.device))
-    widget = Explorer(session, predictions)
+    widget = Explorer(session, predictions, folder=folder)
     if trace is not None and session.network is not None:
         open_trace(trace, into=session)
     return widget

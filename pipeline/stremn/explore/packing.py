@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from stremn.evaluation import traces as counting
+from stremn.explore.masks import Masks
 from stremn.explore.runs import Run, summary
 from stremn.explore.session import Session
 from stremn.figures import style
@@ -50,9 +51,11 @@ def about(session: Session) -> tuple[dict[str, Any], Buffers]:
     return fields, [table.tobytes()]
 
 
-def run_summary(run: Run, number: int) -> dict[str, Any]:
-    """A run in the list of runs."""
+def run_summary(session: Session, run: Run, number: int) -> dict[str, Any]:
+    """A run in the list of runs; ``equal``: the number of an earlier one, all of whose masks are the same."""
     short = summary(run)
+    whole = run.history is not None and run.done == len(session.pictures)
+    equal = [n for n, r in enumerate(session.runs[:number]) if whole and _equal(run, r)]
     return {
         "number": number,
         "name": run.name,
@@ -65,10 +68,16 @@ def run_summary(run: Run, number: int) -> dict[str, Any]:
         else run.trace.about.get("policy") or run.trace.about.get("rule"),
         "slots": run.policy.slots if run.policy else run.trace.about.get("slots"),
         "room": _room(run),
+        "given": [] if run.given is None else list(run.given.masks),
+        "equal": equal[0] if equal else None,
         **{key: _number(short[key]) for key in ("j", "ms")},
         "kept": short["kept"],
         "most": short["most"],
     }
+
+
+def _equal(run: Run, other: Run) -> bool:
+    return isinstance(run.masks, Masks) and run.masks.same(other.masks)
 
 
 def _room(run: Run) -> int | None:

@@ -1,6 +1,7 @@
 """The explorer as a page: one notebook cell, served by voila on this machine only."""
 
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -20,6 +21,10 @@ from stremn.errors import InputError
 
 ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost")  # of the host that a request may name
+QUIET = (
+    "--Voila.log_level=ERROR",
+    "--KernelManager.transport_encryption=auto",
+)  # encrypted: nothing to warn of
 SHARE = Path(__file__).parent / "share"  # our template of the page: voila's own loads fonts from the network
 
 
@@ -48,13 +53,14 @@ def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(SHARE), os.environ.get("JUPYTER_PATH")]))
     from voila.app import Voila
 
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)  # Jupyter's own settings are warned of, too
     token = secrets.token_hex(24)
     url = f"http://{ADDRESS}:{taken}/?token={token}"
     with tempfile.TemporaryDirectory(prefix="stremn-explore-") as folder:
         path = Path(folder) / "explorer.ipynb"
         nbformat.write(page(settings), path)
         app = _local(Voila)(ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token)
-        app.initialize([str(path), "--template=stremn", "--Voila.log_level=WARN"])
+        app.initialize([str(path), "--template=stremn", *QUIET])
         print(f"explorer: {url}\nCtrl-C stops it.", flush=True)
         if browser:
             threading.Timer(1.0, webbrowser.open, [url]).start()

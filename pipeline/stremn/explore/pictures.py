@@ -12,10 +12,12 @@ import numpy as np
 
 from stremn.data.decoded import rgb
 from stremn.data.decoder import DamagedVideo, Decoder
+from stremn.data.frames import Frames
 from stremn.data.pictures import Pixels, read_image
 from stremn.data.video import ImageFolder, open_frames
 from stremn.data.video_file import VideoFile, checksum
 from stremn.errors import InputError
+from stremn.segmenting.sources import ClipRange
 
 CACHE = 2**27  # bytes of decoded frames that are kept
 NEAR = 16  # frames that are decoded on the way rather than looking for a key frame
@@ -27,10 +29,14 @@ class Pictures:
     Attributes:
         name: of the video.
         size: (H, W) of every frame.
+        frames: the same from its file or folder, in order; None: it has none.
+        blank: the frames are not at hand.
     """
 
     name: str
     size: tuple[int, int]
+    frames: Frames | None = None
+    blank = False
 
     def __init__(self) -> None:
         self._kept: OrderedDict[int, Pixels] = OrderedDict()
@@ -96,6 +102,7 @@ class FolderPictures(Pictures):
     def __init__(self, folder: ImageFolder) -> None:
         super().__init__()
         self._folder, self.name, self.size = folder, folder.path.name, folder.size
+        self.frames = folder
 
     def __len__(self) -> int:
         return len(self._folder.files)
@@ -113,6 +120,7 @@ class PartPictures(Pictures):
     def __init__(self, whole: Pictures, start: int) -> None:
         super().__init__()
         self._whole, self._start, self.name, self.size = whole, start, whole.name, whole.size
+        self.frames = None if whole.frames is None else ClipRange(whole.frames, start)
 
     def __len__(self) -> int:
         return max(0, len(self._whole) - self._start)
@@ -134,6 +142,7 @@ class VideoPictures(Pictures):
     def __init__(self, video: VideoFile) -> None:
         super().__init__()
         self._video, self.name, self.size = video, video.path.name, video.size
+        self.frames = video
         self._count = video.counted()
         self._in_order = video.times() is not None
         self._decoder: Decoder | None = None

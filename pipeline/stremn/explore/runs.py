@@ -10,7 +10,7 @@ import numpy as np
 from stremn.data.clips import Pixels
 from stremn.evaluation.region import region_similarity
 from stremn.explore.history import History
-from stremn.explore.masks import Masks
+from stremn.explore.masks import Given, Masks
 from stremn.explore.pictures import Pictures
 from stremn.memory import Policy, Trace, TraceStep
 
@@ -23,25 +23,31 @@ class Run:
         name: as shown.
         objects: ids of all objects, the columns of ``j``.
         policy: the rule; None where only the trace is known.
+        given: the masks that it is given; None where only the trace is known.
         start: first frame that is its own; before it another run was continued.
         trace: of the memory.
         masks: object ids (H, W) of each frame, None where they are not known.
+        mattes: the probability of being an object, 0 to 255 (H, W), of each frame of a run made here.
         j: region similarity of each object in each frame, NaN where there is no truth or no object yet.
         seconds: computing time of each frame.
         history: the memory before each frame from ``start``; None where only the trace is known.
         parent: the run that was continued.
+        by_hand: its memory was changed in the middle of the video: no command does the same.
     """
 
     name: str
     objects: list[int]
     policy: Policy | None = None
+    given: Given | None = None
     start: int = 0
     trace: Trace = field(default_factory=Trace)
     masks: Masks | Sequence[Pixels] | None = field(default_factory=Masks)
+    mattes: Masks = field(default_factory=Masks)
     j: list[list[float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     history: History | None = None
     parent: "Run | None" = None
+    by_hand: bool = False
 
     @property
     def done(self) -> int:
@@ -73,22 +79,33 @@ class Run:
             run = run.parent
         return run
 
-    def branch(self, name: str, frame: int, policy: Policy) -> "Run":
-        """A run that agrees with this one before ``frame``."""
-        if not isinstance(self.masks, Masks) or self.history is None:
+    def branch(self, name: str, frame: int, policy: Policy, given: Given | None = None) -> "Run":
+        """A run that agrees with this one before ``frame``; with other masks from there on, where they are given."""
+        given = given or self.given
+        if not isinstance(self.masks, Masks) or self.history is None or given is None:
             raise TypeError("a run that was only read from a file cannot be continued")
+        objects = given.all_objects
+        column = {number: n for n, number in enumerate(self.objects)}
         return Run(
             name,
-            self.objects,
+            objects,
             policy,
+            given,
             frame,
             Trace(list(self.trace.steps[:frame]), dict(self.trace.about)),
             self.masks.until(frame),
-            [list(row) for row in self.j[:frame]],
+            self.mattes.until(frame),
+            [[row[column[i]] if i in column else math.nan for i in objects] for row in self.j[:frame]],
             self.seconds[:frame],
             History(self.history.budget),
             self,
+            self.by_hand,
         )
+
+    def equals(self, policy: Policy, given: Given) -> bool:
+        """Whether a run from the beginning with this rule and these masks would be the same."""
+        same = self.given is not None and self.policy == policy and self.given.same(given)
+        return same and not self.by_hand
 
 
 def region(ids: Pixels, truth: Pixels | None, objects: list[int], known: list[int]) -> list[float]:

@@ -23,7 +23,7 @@ from stremn.explore.engine import Engine
 from stremn.explore.frozen import FrozenPolicy
 from stremn.explore.heat import Heat
 from stremn.explore.history import BUDGET, History
-from stremn.explore.masks import first_seen
+from stremn.explore.masks import Given, first_seen
 from stremn.explore.pictures import Pictures, pictures
 from stremn.explore.runs import Run, about, protected, region
 from stremn.explore.viewer import MemoryViewer
@@ -47,9 +47,11 @@ class Session:
         size: shorter side in pixels at which frames are processed.
         seed: of the random rules.
         budget: bytes for the memories of one run.
+        settings: by which network and rule were opened, where they were.
 
     Attributes:
         runs: all runs, the original first.
+        given: the masks that new runs are given; None: none yet.
     """
 
     def __init__(
@@ -65,13 +67,20 @@ class Session:
         device: str = "cpu",
         seed: int = 0,
         budget: int = BUDGET,
+        settings: StreamSettings | None = None,
     ) -> None:
         self.pictures = pictures(video)
         self.network, self.policy, self.truth = network, policy, truth
         self.meta, self.size, self.device = dict(meta or {}), size, device
         self.seed, self.budget = seed, budget
         self.runs: list[Run] = []
-        self._viewer: MemoryViewer | None = None
+        self.given: Given | None = None
+        self.settings = settings
+        self._viewer = (
+            None
+            if network is None
+            else MemoryViewer(Engine(network, self.pictures, size=size, device=device))
+        )
         if policy is not None and policy.per_object:
             raise InputError(
                 "expected one decision for all objects to look at, found per_object: leave it off"
@@ -113,68 +122,62 @@ class Session:
         given = None if mask is None else {0: without_void(np.asarray(mask))}
         return cls(
             network, shown, policy, given=given, truth=truth, meta=meta,
-            size=working_size(meta, shown.size, settings.size), device=device, seed=settings.seed,
+            size=working_size(meta, shown.size, settings.size), device=device, seed=settings.seed, settings=settings,
         )  # fmt: skip
 
     @property
     def viewer(self) -> MemoryViewer:
-        """What looks into runs; an InputError without a network or a first mask."""
+        """What looks into runs; an InputError without a network."""
         if self._viewer is None:
-            missing = "weights" if self.network is None else "a mask of the first frame"
-            raise InputError(f"expected {missing} to compute with, found only a trace: give or draw it")
+            raise InputError("expected weights to compute with, found only a trace: give a checkpoint")
         return self._viewer
 
     @property
     def engine(self) -> Engine:
-        """What computes; an InputError without a network or a first mask."""
+        """What computes; an InputError without a network."""
         return self.viewer.engine
 
     @property
     def can_run(self) -> bool:
-        """Whether there is all that a run needs."""
-        return self._viewer is not None
+        """Whether there is all that a run needs: a network and a first mask."""
+        return self.given is not None
 
-    def give(self, given: Mapping[int, Pixels]) -> None:
-        """Set the given masks; earlier runs stay as they are, but cannot be looked into or continued."""
+    def give(self, masks: Mapping[int, Pixels]) -> None:
+        """Set the masks that new runs are given, by frame: ids (H, W)."""
         if self.network is None:
             raise InputError(
                 "expected weights to segment with, found none: open the explorer with a checkpoint"
             )
-        engine = Engine(self.network, self.pictures, given, size=self.size, device=self.device)
-        self._viewer = MemoryViewer(engine)
-        for run in self.runs:
-            run.history = None
+        self.given = Given(masks, self.pictures.size)
 
-    def start(self, name: str = "original", policy: Policy | None = None) -> Run:
+    def start(self, name: str = "original", policy: Policy | None = None, given: Given | None = None) -> Run:
         """A new run with no frame done yet, added to ``runs``; see ``steps``."""
-        run = Run(name, self.engine.all_objects, policy or self.policy, history=History(self.budget))
+        if self.given is None:
+            raise InputError("expected a mask of the first frame to begin with, found none: give or draw it")
+        given = given or self.given
+        run = Run(name, given.all_objects, policy or self.policy, given, history=History(self.budget))
         return self.add(run)
 
-    def steps(self, run: Run, memory: Memory | None = None) -> Iterator[int]:
-        """Go on with a run, frame by frame, to the end of the video; yields each finished frame.
-
-        Args:
-            memory: what a changed run starts with.
-        """
-        assert run.history is not None and run.policy is not None
-        generator = torch.Generator(self.device).manual_seed(self.seed)
-        if run.done > run.start:
+    def steps(self, run: Run) -> Iterator[int]:
+        """Go on with a run, frame by frame, to the end of the video; yields each finished frame."""
+        assert run.history is not None and run.policy is not None and run.given is not None
+        if run.done > run.start or run.parent is not None:
             memory, generator = self.memory(run, run.done)
-        elif run.parent is not None:
-            _, generator = self.memory(run.parent, run.start)
-        if memory is None:
+        else:
+            generator = torch.Generator(self.device).manual_seed(self.seed)
             memory = edits.fitted(MemoryBuffer(run.policy), run.policy)
         frozen = run.policy.frozen if isinstance(run.policy, FrozenPolicy) else ()
         for frame in range(run.done, len(self.pictures)):
             began = time.perf_counter()
             run.history.keep(frame, memory, generator)
-            ids = self.engine.step(frame, memory, generator, run.trace)
+            ids, opacity = self.engine.step(frame, run.given, memory, generator, run.trace)
             if frozen:
                 run.trace.steps[-1] = protected(run.trace.steps[-1], frozen)
             run.seconds.append(time.perf_counter() - began)
             run.masks.append(ids)  # type: ignore[union-attr]
+            run.mattes.append(opacity)
             truth = None if self.truth is None else np.asarray(self.truth[frame])
-            run.j.append(region(ids, truth, run.objects, self.engine.objects(frame + 1)))
+            run.j.append(region(ids, truth, run.objects, run.given.objects(frame + 1)))
             yield frame
         run.trace.about |= about(run, self.pictures, self.size, self.meta.get("system"))
 
@@ -219,16 +222,21 @@ class Session:
         Raises:
             InputError: no such frame, slot or rule.
         """
-        other, memory = self.changed(run, frame, drop=drop, freeze=freeze, swap=swap, rule=rule, slots=slots)
-        for _ in self.steps(other, memory):
-            pass
-        return other
+        change = {"drop": drop, "freeze": freeze, "swap": swap, "rule": rule, "slots": slots}
+        return self._finished(self.changed(run, frame, **change))
 
-    def changed(self, run: Run, frame: int, **change: Any) -> tuple[Run, Memory]:
-        """As ``what_if``, not yet computed: the other run, and the memory that it goes on with."""
+    def changed(self, run: Run, frame: int, **change: Any) -> Run:
+        """As ``what_if``, not yet computed."""
         default = None if self.policy is None else self.policy.slots
-        other, memory = changes.changed(self._viewer_of(run), run, frame, default_slots=default, **change)
-        return self.add(other), memory
+        return self.add(changes.changed(self._viewer_of(run), run, frame, default_slots=default, **change))
+
+    def corrected(self, run: Run, masks: Mapping[int, Pixels]) -> Run:
+        """The same with more given masks, by frame: ids (H, W). Not yet computed; before the first it agrees.
+
+        Raises:
+            InputError: nothing new among them.
+        """
+        return self.add(changes.corrected(self._viewer_of(run), run, masks))
 
     def rules(self) -> list[str]:
         """Rules that this system can use."""
@@ -238,12 +246,22 @@ class Session:
         """The same video under several rules, all of them by default."""
         return [self._finished(run) for run in self.racers(rules, slots)]
 
-    def racers(self, rules: Iterable[str] | None = None, slots: int | None = None) -> list[Run]:
-        """As ``race``, not yet computed."""
+    def racers(
+        self, rules: Iterable[str] | None = None, slots: int | None = None, like: Run | None = None
+    ) -> list[Run]:
+        """As ``race``, not yet computed; a run that is there already is not made again.
+
+        Args:
+            like: a run whose given masks all of them have; None: the session's.
+        """
         assert self.policy is not None
-        names = self.rules() if rules is None else rules
-        others = [changes.other_policy(self.engine.network, self.policy, name, slots) for name in names]
-        return [self.start(POLICIES[other.name].title, other) for other in others]
+        given = (like and like.given) or self.given
+        runs = []
+        for name in self.rules() if rules is None else rules:
+            policy = changes.other_policy(self.engine.network, self.policy, name, slots)
+            known = [run for run in self.runs if given is not None and run.equals(policy, given)]
+            runs.append(known[0] if known else self.start(POLICIES[policy.name].title, policy, given))
+        return runs
 
     def memory(self, run: Run, frame: int) -> tuple[Memory, torch.Generator]:
         """The memory of a run before ``frame``, a copy, and the generator as it was then."""

@@ -4,7 +4,7 @@ The file is the ``stremn-trace`` of ``memory.trace``. What belongs to it (frames
 for where these programs put it, and is read picture by picture when it is seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from stremn.data.clips import IMAGES, MASKS, Pixels
+from stremn.data.frames import DIGITS, FOLDER_RATE, Frames
 from stremn.errors import InputError
 from stremn.explore.masks import MaskFolder
 from stremn.explore.pictures import PartPictures, Pictures, pictures
@@ -62,12 +63,26 @@ class About(Settings):
     """Ids."""
 
 
+class NoFrames(Frames):
+    """As many grey frames as a trace has, by number."""
+
+    def __init__(self, count: int, size: tuple[int, int], name: str) -> None:
+        self.path, self.size, self.rate, self.count = Path(name), size, FOLDER_RATE, count
+
+    def _read(self) -> Iterator[tuple[str, Pixels]]:
+        for number in range(self.count or 0):
+            yield f"{number:0{DIGITS}d}", np.full((*self.size, 3), NOTHING, np.uint8)
+
+
 class NoPictures(Pictures):
     """As many grey pictures as a trace has frames, where its video is not at hand."""
+
+    blank = True
 
     def __init__(self, count: int, size: tuple[int, int], name: str) -> None:
         super().__init__()
         self._count, self.size, self.name = count, size, name
+        self.frames = NoFrames(count, size, name)
 
     def __len__(self) -> int:
         return self._count

@@ -36,7 +36,7 @@ class MemoryViewer:
     def memory(self, run: Run, frame: int) -> tuple[Memory, torch.Generator]:
         """The memory of a run before ``frame``, a copy, and the generator as it was then."""
         run = run.at(frame)
-        assert run.history is not None and run.policy is not None
+        assert run.history is not None and run.policy is not None and run.given is not None
         generator = torch.Generator(self.engine.device)
         with self._lock:
             who, when, found = self._remembered
@@ -46,7 +46,7 @@ class MemoryViewer:
             at = run.history.nearest(frame)
             memory = run.history.restore(at, run.policy, generator)
             for between in range(at, frame):
-                self.engine.step(between, memory, generator)
+                self.engine.step(between, run.given, memory, generator)
             self._remembered = (run, frame, (memory, generator.get_state()))
             return edits.fitted(memory, memory.policy), generator
 

@@ -15,6 +15,7 @@ import traitlets
 
 from stremn.errors import InputError
 from stremn.explore import packing
+from stremn.explore.export import Export
 from stremn.explore.runs import Run
 from stremn.explore.session import Session
 from stremn.explore.worker import Worker
@@ -22,7 +23,20 @@ from stremn.figures import browser as images
 
 STATIC = Path(__file__).parent / "static"
 PARTS = (
-    *("core", "charts", "timeline", "stage", "slots", "whatif", "race", "draw", "prediction", "controls"),
+    *(
+        "core",
+        "charts",
+        "timeline",
+        "stage",
+        "slots",
+        "whatif",
+        "race",
+        "draw",
+        "take",
+        "help",
+        "prediction",
+        "controls",
+    ),
     "explorer",
 )
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -39,16 +53,26 @@ class Explorer(anywidget.AnyWidget):
     Args:
         session: with or without runs; where it has none and can make one, one is made in the background.
         predictions: what the tab "prediction" shows.
+        folder: results are saved in it; None: the working folder.
     """
 
     _esm = script()
     _css = STATIC / "explorer.css"
     height = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, session: Session, predictions: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        session: Session,
+        predictions: Any = None,
+        *,
+        folder: Path | str | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.session, self.predictions = session, predictions
+        self.folder = Path.cwd() if folder is None else Path(folder)
         self._worker = Worker(self._told)
+        self._export = Export(self.folder, lambda fields: self.send({"tell": "export", **fields}))
         self._asks: dict[str, Callable[[dict[str, Any], list[Any]], Answer]] = {
             name.removeprefix("_ask_"): getattr(self, name) for name in dir(self) if name.startswith("_ask_")
         }
@@ -57,8 +81,9 @@ class Explorer(anywidget.AnyWidget):
             self._compute(session.start())
 
     def wait(self) -> None:
-        """Until no run is being computed (for scripts and tests)."""
+        """Until no run is being computed or saved (for scripts and tests)."""
         self._worker.wait()
+        self._export.wait()
 
     def _asked(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """Answer a message of the browser, or tell what is wrong with it in one line."""
@@ -79,8 +104,8 @@ class Explorer(anywidget.AnyWidget):
                 {"tell": "progress", "run": number, "frame": frame, "finished": finished, "problem": problem}
             )
 
-    def _compute(self, run: Run, memory: Any = None) -> None:
-        self._worker.add(run, lambda: self.session.steps(run, memory))
+    def _compute(self, run: Run) -> None:
+        self._worker.add(run, lambda: self.session.steps(run))
 
     def _run(self, content: dict[str, Any]) -> Run:
         return self.session.runs[int(content["run"])]
@@ -94,8 +119,15 @@ class Explorer(anywidget.AnyWidget):
         }, out
 
     def _ask_runs(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
-        runs = [packing.run_summary(run, n) for n, run in enumerate(self.session.runs)]
+        runs = [
+            packing.run_summary(self.session, run, n) | {"state": self._state(run)}
+            for n, run in enumerate(self.session.runs)
+        ]
         return {"runs": runs, "busy": self._worker.busy, "can_run": self.session.can_run}, []
+
+    def _state(self, run: Run) -> str:
+        done = run.done >= len(self.session.pictures) or run.history is None
+        return self._worker.state(run) or ("done" if done else "stopped")
 
     def _ask_run(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         return packing.whole_run(self._run(content))
@@ -155,20 +187,28 @@ class Explorer(anywidget.AnyWidget):
         }
         if "swap" in what:
             what["swap"] = (int(what["swap"][0]), int(what["swap"][1]))
-        run, memory = self.session.changed(self._run(content), int(content["frame"]), **what)
-        self._compute(run, memory)
+        self._compute(self.session.changed(self._run(content), int(content["frame"]), **what))
         return {**self._ask_runs(content, buffers)[0], "made": len(self.session.runs) - 1}, []
 
     def _ask_race(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
-        first = len(self.session.runs)
-        for run in self.session.racers(content.get("rules"), content.get("slots")):
-            self._compute(run)
-        made = list(range(first, len(self.session.runs)))
+        """Runs of some rules on the video, as ``run`` is given its masks; those that are there are not made again."""
+        rules, like = content.get("rules"), self._run(content) if "run" in content else None
+        runs = self.session.racers(rules, content.get("slots"), like)
+        for run in runs:
+            if self._state(run) == "stopped":
+                self._compute(run)
+        made = [self.session.runs.index(run) for run in runs]
         return {**self._ask_runs(content, buffers)[0], "made": made}, []
 
     def _ask_stop(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         self._worker.stop()
         return {}, []
+
+    def _ask_resume(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Go on with a run that was stopped."""
+        if self._state(self._run(content)) == "stopped":
+            self._compute(self._run(content))
+        return self._ask_runs(content, buffers)
 
     def _ask_mask(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         """Ids (H, W) of a frame in a run, to draw on; empty where none are known. Buffer: uint8."""
@@ -178,20 +218,47 @@ class Explorer(anywidget.AnyWidget):
         return {}, [np.ascontiguousarray(run.masks[frame], np.uint8).tobytes()]
 
     def _ask_segment(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
-        """Segment from drawn masks. Buffers: uint8 ids (H, W) for each of ``frames``."""
+        """Segment from drawn masks: anew where one is of frame 0, else go on with ``run`` from the first of them.
+
+        Buffers: uint8 ids (H, W) for each of ``frames``.
+        """
         shape = self.session.pictures.size
         drawn = {
             int(frame): np.frombuffer(buffer, np.uint8).reshape(shape)
             for frame, buffer in zip(content["frames"], buffers, strict=True)
         }
-        self._worker.stop()
-        self._worker.wait()
-        old = {} if 0 in drawn or not self.session.can_run else self.session.engine.given
-        self.session.give({**old, **drawn})
-        self._compute(
-            self.session.start(f"drawn mask {1 + sum(r.name.startswith('drawn') for r in self.session.runs)}")
+        session = self.session
+        if 0 in drawn or not session.can_run:
+            self._worker.stop()
+            session.give(drawn)
+            run = session.start(f"drawn mask {1 + sum(r.name.startswith('drawn') for r in session.runs)}")
+        else:
+            before = self._run(content)
+            run = session.corrected(before, drawn)
+            self._worker.stop(before)
+        self._compute(run)
+        return {**self._ask_runs(content, buffers)[0], "made": session.runs.index(run)}, []
+
+    def _ask_export(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """What a run has to be taken along, and the command that does the same."""
+        run = self._run(content)
+        return self._export.about(self.session, run, content.get("name"), list(content.get("kinds", ()))), []
+
+    def _ask_save(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Begin to save a run: into a folder, or as an archive to be downloaded."""
+        save = self._export.download if content.get("download") else self._export.save
+        save(
+            self.session,
+            self._run(content),
+            str(content["name"]),
+            list(content["kinds"]),
+            str(content["view"]),
         )
-        return {**self._ask_runs(content, buffers)[0], "made": len(self.session.runs) - 1}, []
+        return {}, []
+
+    def _ask_part(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Some bytes of the archive."""
+        return {}, [self._export.part(int(content["start"]))]
 
     def _ask_prediction(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         if self.predictions is None:

@@ -42,11 +42,18 @@ class Worker:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
 
-    def stop(self) -> None:
-        """End the current run where it is, and forget those that wait."""
+    def state(self, run: Run) -> str | None:
+        """``running`` or ``waiting``; None: it has ended, or was never added."""
+        if run is self.current:
+            return "running"
+        return "waiting" if any(run is other for other, _ in list(self._waiting)) else None
+
+    def stop(self, run: Run | None = None) -> None:
+        """End a run where it is, or forget it where it waits; None: every run."""
         with self._lock:
-            self._waiting.clear()
-            self._stop = True
+            kept = [] if run is None else [pair for pair in self._waiting if pair[0] is not run]
+            self._waiting = deque(kept)
+            self._stop = self._stop or run is None or run is self.current
 
     def wait(self) -> None:
         """Until nothing is left to do."""

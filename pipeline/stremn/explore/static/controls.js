@@ -9,12 +9,20 @@ class Controls {
       onchange: () => app.choose(app.run, this.besideSelect.value === "" ? null : Number(this.besideSelect.value)) });
     this.speed = el("select", { "aria-label": "frames per second" });
     setOptions(this.speed, [2, 5, 10, 20].map((n) => [n, `${n} frames/s`]), 5);
+    this.pace = el("span", { class: "note", "aria-live": "polite" });
+    this.beats = [];
     this.where = el("output", { class: "where" });
     this.status = el("div", { class: "status", role: "status", "aria-live": "polite" });
     this.stopButton = el("button", { type: "button", hidden: true, onclick: () => app.ask("stop") }, "stop");
+    this.resumeButton = el("button", { type: "button", hidden: true, title: "go on with this run where it was stopped",
+      onclick: () => this.resume() }, "go on");
+    this.correctButton = el("button", { type: "button", "data-do": "correct", hidden: true,
+      title: "draw on this frame's mask, and go on from here", onclick: () => app.correct() }, "correct this mask");
     this.scaleBar = el("div", { class: "heat-scale" });
     this.header = el("header", {}, el("h2", {}, "Memory explorer"), el("label", {}, "run ", this.runSelect),
-      el("label", {}, "beside ", this.besideSelect), this.status, this.stopButton);
+      el("label", {}, "beside ", this.besideSelect), this.status, this.stopButton, this.resumeButton, el("span", { class: "gap" }),
+      el("button", { type: "button", "data-do": "tour", title: "what is where, in five steps", onclick: () => app.tour.start() }, "tour"),
+      el("button", { type: "button", "data-do": "help", title: "words and keys", onclick: () => app.help.toggle() }, "help"));
     this.root = this.row();
   }
 
@@ -26,7 +34,7 @@ class Controls {
       "data-show": name, checked: app.shows[name], onchange: (e) => app.toggle(name, e.target.checked) }), text);
     this.truthToggle = toggle("truth", "true outline", "outline of the ground truth (yellow and black)");
     return el("div", { class: "controls" }, step(-1, "◀◀", "one frame back (left arrow)"), this.player.button,
-      step(1, "▶▶", "one frame on (right arrow)"), this.where, this.speed,
+      step(1, "▶▶", "one frame on (right arrow)"), this.where, this.speed, this.pace, this.correctButton,
       toggle("mask", "mask", "objects in colour"), this.truthToggle,
       toggle("heat", "heat", "attention of the clicked pixel over the kept frames"),
       toggle("whole", "whole object", "attention averaged over the object under the pixel (STM Fig. 5)"),
@@ -37,10 +45,27 @@ class Controls {
 
   setRuns(runs, run, beside, busy) {
     const { frames } = this.app.about;
-    const pairs = runs.map((r) => [r.number, r.done < frames ? `${r.name} (${r.done} frames)` : r.name]);
+    const words = { stopped: "stopped: ", waiting: "waits: " };
+    const pairs = runs.map((r) => [r.number, r.done < frames ? `${r.name} (${words[r.state] ?? ""}${r.done} frames)` : r.name]);
     setOptions(this.runSelect, pairs.length ? pairs : [["", "none yet"]], pairs.length ? run : "");
     setOptions(this.besideSelect, [["", "none"], ...pairs], beside === null ? "" : beside);
     this.stopButton.hidden = !busy;
+    this.resumeButton.hidden = runs[run]?.state !== "stopped";
+    this.correctButton.hidden = !runs[run]?.inside;
+  }
+
+  async resume() {
+    const answer = await this.app.ask("resume", { run: this.app.run });
+    if (answer) this.app.setRuns(answer);
+  }
+
+  /** A frame was drawn: say so where it plays slower than is wished. */
+  beat() {
+    if (this.player.timer === null) return;
+    this.beats = [...this.beats.slice(-9), performance.now()];
+    if (this.beats.length < 5) return;
+    const rate = (1000 * (this.beats.length - 1)) / (this.beats.at(-1) - this.beats[0]);
+    this.pace.textContent = rate < 0.85 * Number(this.speed.value) ? `plays slower: ${rate.toFixed(rate < 3 ? 1 : 0)} frames/s` : "";
   }
 
   say(text, problem = false) {
@@ -65,6 +90,8 @@ class Controls {
   begin() {
     const { app } = this;
     if (app.frame >= app.about.frames - 1) app.frame = -1;
+    this.beats = [];
+    this.pace.textContent = "";
     return true;
   }
 

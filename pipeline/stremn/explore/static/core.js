@@ -199,4 +199,10 @@ function percent(share, digits = 0) {
   return share > 0 && 100 * share < least / 2 ? `<${least} %` : `${(100 * share).toFixed(digits)} %`;
 }
 
+/** Seconds, roughly, in words. */
+function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 const fixed = (value, digits) => (value == null || Number.isNaN(value) ? "–" : value.toFixed(digits));

@@ -169,7 +169,7 @@ class Draw {
       this.note.textContent = "Draw an object first.";
       return;
     }
-    const answer = await this.app.ask("segment", { frames }, frames.map((frame) => this.drawn.get(frame).buffer));
+    const answer = await this.app.ask("segment", { run: this.app.run, frames }, frames.map((frame) => this.drawn.get(frame).buffer));
     if (!answer) return;
     this.note.textContent = "";
     this.app.setRuns(answer);

@@ -14,8 +14,9 @@ class App {
     this.seen = new Cache(120);
     this.wish = new Latest((wish) => this.load(wish));
     this.fetch = new Latest(() => this.loadDetails());
-    this.link.on("progress", (message) => this.progress(message));
     this.build();
+    this.link.on("progress", (message) => this.progress(message));
+    this.link.on("export", (message) => this.take.told(message));
   }
 
   build() {
@@ -27,20 +28,23 @@ class App {
     this.whatif = new WhatIf(this);
     this.race = new Race(this);
     this.draw = new Draw(this);
+    this.take = new Take(this);
     this.prediction = new Prediction(this);
     this.controls = new Controls(this);
-    this.panels = { whatif: this.whatif, race: this.race, draw: this.draw, prediction: this.prediction };
-    const names = { whatif: "What if", race: "Race", draw: "Draw a mask", prediction: "Prediction" };
+    this.help = new Help();
+    this.tour = new Tour(this);
+    this.panels = { whatif: this.whatif, race: this.race, draw: this.draw, take: this.take, prediction: this.prediction };
+    const names = { whatif: "What if", race: "Race", draw: "Draw a mask", take: "Take along", prediction: "Prediction" };
     this.tabs = Object.entries(names).map(([name, text]) => el("button", { type: "button", role: "tab", "data-tab": name,
       "aria-selected": String(name === "whatif"), onclick: () => this.tab(name) }, text));
     this.root = el("div", { class: "stremn-explorer", tabindex: -1, "data-lm-suppress-shortcuts": "true" },
-      this.controls.header, this.controls.root,
+      this.tour.offer, this.controls.header, this.help.root, this.controls.root,
       el("div", { class: "main" },
         el("div", { class: "side" }, this.stage.root, this.slots.root),
         this.besideBox = el("div", { class: "side beside", hidden: true }, this.other.root, this.otherSlots.root)),
       this.timeline.root,
-      el("div", { role: "tablist", class: "tabs" }, ...this.tabs),
-      ...Object.values(this.panels).map((panel) => panel.root));
+      this.tablist = el("div", { role: "tablist", class: "tabs" }, ...this.tabs),
+      ...Object.values(this.panels).map((panel) => panel.root), this.tour.root);
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.resize = new ResizeObserver(() => { if (this.about) { this.timeline.draw(); this.race.update(); this.prediction.draw(); } });
     this.resize.observe(this.timeline.root);
@@ -108,6 +112,7 @@ class App {
     this.beside = beside;
     this.seen.clear();
     this.setRuns({ runs: this.runs, busy: this.busy });
+    this.take.update();
     this.besideBox.hidden = beside === null;
     this.root.classList.toggle("two", beside !== null);
     this.fetch.want(true).then(() => this.show(this.frame));
@@ -121,11 +126,21 @@ class App {
     this.choose(this.run, answer.made);
   }
 
+  /** The mask of this frame in the editor, to be corrected; from there the run goes on. */
+  async correct() {
+    this.controls.player.stop();
+    this.tab("draw");
+    if (!this.draw.drawn.get(this.frame)?.some((id) => id)) await this.draw.fromRun();
+    this.draw.root.scrollIntoView({ block: "nearest" });
+  }
+
   async progress({ run, frame, finished, problem }) {
     if (!this.about) return;
     const name = this.runs[run]?.name ?? "run";
+    const { frames } = this.about;
     if (problem) this.say(problem, true);
-    else this.say(finished ? `${name}: done` : `${name}: frame ${frame + 1} of ${this.about.frames}`);
+    else if (finished && frame + 1 >= frames) this.say(`${name}: done`);
+    else this.say(finished ? `${name}: stopped after ${frame + 1} of ${frames} frames` : `${name}: frame ${frame + 1} of ${frames}`);
     const listed = await this.ask("runs");
     if (listed) this.setRuns(listed);
     await this.fetch.want(true);
@@ -193,7 +208,8 @@ class App {
     const stages = [this.stage, this.other];
     const slots = [this.slots, this.otherSlots];
     const drawn = known.map((number, n) => {
-      stages[n].set({ picture: base[0], truth: base[1], mask: base[2 + n], title: stageTitle(this, number, answer.parts[n], frame) });
+      stages[n].set({ picture: base[0], truth: base[1], mask: base[2 + n], title: stageTitle(this, number, answer.parts[n], frame),
+        note: givenNote(this, number, frame) });
       return slots[n].set(number, answer.parts[n], slotTitle(answer.parts[n]));
     });
     if (!known.length) this.stage.set({ picture: base[0], truth: base[1], mask: null, title: [`frame ${frame}`] });
@@ -201,6 +217,7 @@ class App {
     this.controls.heatScale(answer.parts[0]?.heat, Number(this.slots.grid.dataset.top));
     this.whatif.update();
     this.draw.paint();
+    this.controls.beat();
     this.root.dataset.shown = frame;
     this.root.dataset.redrawn = performance.now();
     this.root.dataset.pixel = this.pixel ? `${this.pixel.x},${this.pixel.y}` : "";
@@ -221,6 +238,7 @@ class App {
     for (const [own, panel] of Object.entries(this.panels)) panel.root.hidden = own !== name;
     if (name === "draw") this.draw.paint();
     if (name === "race") this.race.update();
+    if (name === "take") this.take.update();
     if (name === "prediction") this.prediction.open();
     else this.prediction.player.stop();
   }

@@ -51,7 +51,9 @@ class Slots {
     const missing = wanted.filter((frame) => !this.app.thumbs.get(`${run}:${frame}`));
     if (missing.length) await this.app.loadThumbs(run, missing);
     const top = part.heat ? part.heat.maps.reduce((most, v) => Math.max(most, v), 0) : 0;
+    const next = slots.find((slot) => slot.next);
     slots.forEach((slot, n) => this.fill(this.card(n), run, slot, part.heat, top));
+    slots.forEach((slot, n) => rankScore(this.card(n), slot, next, slots));
     this.grid.dataset.top = top;
     this.grid.dataset.heat = part.heat ? part.heat.share.map((v) => v.toFixed(6)).join(" ") : "";
   }
@@ -120,9 +122,20 @@ function fillCard(card, slot, share, words) {
   card.mass.textContent = words;
   card.facts.replaceChildren(...[
     el("span", { title: "frames since this template was written" }, `${slot.age} old`),
-    slot.score == null ? null : el("span", { title: "similarity of the incoming frame to this template (Eq. 1)" },
+    slot.score == null ? null : el("span", { class: "score", title: "similarity of the incoming frame to this template (Eq. 1)" },
       `score ${fixed(slot.score, 3)}`),
     slot.evictable ? null : el("span", { title: "may not be evicted" }, "protected")].filter(Boolean));
+}
+
+/** What three digits hide: the score that decides is the highest (or the lowest), the others so far from it. */
+function rankScore(card, slot, next, slots) {
+  const score = card.facts.querySelector(".score");
+  if (!score || next?.score == null) return;
+  const others = slots.filter((s) => s.evictable && s.score != null).map((s) => s.score);
+  const gap = slot.score - next.score;
+  if (slot.next) score.append(next.score >= Math.max(...others) ? " (highest)" : next.score <= Math.min(...others) ? " (lowest)" : "");
+  else score.append(gap === 0 ? " (equal)" : ` (${gap > 0 ? "+" : "−"}${Number(Math.abs(gap).toPrecision(2))})`);
+  score.title = slot.next ? "of those that may be evicted" : "difference to the score of the template that goes next";
 }
 
 const HEAT_POWER = 0.4; // of the attention, so that little of it is seen too

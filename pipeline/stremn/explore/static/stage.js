@@ -6,7 +6,8 @@ class Stage {
     this.title = el("figcaption", {}, title);
     this.canvas = el("canvas", { class: "stage-canvas", role: "img", "aria-label": title,
       title: "click a pixel: where does it read in the memory?" });
-    this.root = el("figure", { class: "stage" }, this.title, this.canvas);
+    this.note = el("p", { class: "note", hidden: true });
+    this.root = el("figure", { class: "stage" }, this.title, this.canvas, this.note);
     this.picture = this.mask = this.truth = null;
     this.canvas.addEventListener("click", (event) => this.app.pick(this.pixel(event)));
   }
@@ -19,11 +20,13 @@ class Stage {
       y: inside((event.clientY - box.top) / box.height, height) };
   }
 
-  set({ picture, mask, truth, title }) {
+  set({ picture, mask, truth, title, note = "" }) {
     if (picture) this.picture = picture;
     this.mask = mask;
     this.truth = truth;
     this.title.replaceChildren(...title);
+    this.note.textContent = note;
+    this.note.hidden = !note;
     this.draw();
   }
 
@@ -60,6 +63,15 @@ class Stage {
       context.stroke();
     }
   }
+}
+
+/** Of a frame whose mask is given: why its J may not be 1. */
+function givenNote(app, number, frame) {
+  if (!app.runs[number].given.includes(frame)) return "";
+  const { size, height, width } = app.about;
+  const small = app.hasJ() && size && size < Math.min(height, width);
+  return `The mask of this frame is given.${small ? ` Its J is a little below 1: frames are processed at ${size} pixels, `
+    + "and the mask is made that small and enlarged again." : ""}`;
 }
 
 /** Frame, run, and J of each object, in the object's colour. */

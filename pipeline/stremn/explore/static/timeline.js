@@ -71,6 +71,7 @@ class Timeline {
       if (gone !== undefined) lines.push(gone < 0 ? "features evicted" : `evicts frame ${gone} (${t - gone} old)`);
       const slot = Math.floor((event.offsetY - this.slotsTop()) / this.row(main));
       const life = slot >= 0 && slot < main.slots && main.bySlot[slot]?.find((l) => l.frame < t && (l.end < 0 || t <= l.end));
+      if (this.app.runs[this.app.run].given.includes(t)) lines.push("mask given");
       if (life) lines.push(`slot ${slot + 1}: frame ${life.frame}, read ${percent(main.mass[t * main.slots + slot] / 255)}`);
     }
     this.tip.textContent = lines.join(" · ");
@@ -107,6 +108,7 @@ class Timeline {
     }
     if (main) {
       this.evictions(context, scale, main, top - TICKS, colours);
+      this.given(context, scale, top - TICKS, colours);
       this.lives(context, scale, main, top, row, colours);
     }
     axisOfFrames(context, scale, height - AXIS, colours.ink);
@@ -142,6 +144,19 @@ class Timeline {
       context.moveTo(x - 3.5, top + 1);
       context.lineTo(x + 3.5, top + 1);
       context.lineTo(x, top + 9);
+      context.fill();
+    }
+  }
+
+  /** Frames whose masks are given: the first, those of later objects, corrections. */
+  given(context, scale, bottom, colours) {
+    context.fillStyle = colours.green;
+    for (const t of this.app.runs[this.app.run].given) {
+      if (t < scale.from - 1 || t > scale.to) continue;
+      const x = scale.x(t + 0.5);
+      context.fillRect(x - 0.75, TOP, 1.5, bottom - TOP + 9);
+      context.beginPath();
+      for (const [dx, dy] of [[0, -1], [5, 4], [0, 9], [-5, 4]]) context.lineTo(x + dx, bottom + dy);
       context.fill();
     }
   }
@@ -202,6 +217,8 @@ class Timeline {
       this.app.hasJ() ? legendKey(`background:${colours.blue};height:3px`, "mean J") : null,
       this.app.hasJ() && many ? legendKey(`background:linear-gradient(90deg,${stripes});height:2px`, "J of each object") : null,
       beside ? legendKey(`border-top:3px dashed ${colours.vermilion};height:0`, "mean J of the run beside") : null,
+      this.app.runs[this.app.run]?.given.length
+        ? legendKey(`background:${colours.green};width:11px;clip-path:polygon(50% 0,100% 50%,50% 100%,0 50%)`, "given mask") : null,
       legendKey(`background:${colours.vermilion};clip-path:polygon(0 0,100% 0,50% 100%)`, "eviction"),
       legendKey(`background:linear-gradient(90deg,${shade(0)},${shade(0.35)},${shade(1)})`,
         "a bar is a frame's life in its slot; the darker, the more it is read (0 to 100 %)")].filter(Boolean));

@@ -39,6 +39,10 @@ class WhatIf {
       return;
     }
     const [main, other] = [app.runs[app.run], app.runs[app.beside]];
+    if (equalRuns(main, other)) {
+      this.result.textContent = `“${other.name}” has the same masks as “${main.name}” in every frame.`;
+      return;
+    }
     const from = Math.max(main.start, other.start);
     const [a, b] = [app.run, app.beside].map((n) => meanFrom(app.details.get(n), from));
     this.result.textContent = Number.isFinite(a) && Number.isFinite(b)
@@ -46,6 +50,10 @@ class WhatIf {
         + `difference ${b >= a ? "+" : "−"}${Math.abs(b - a).toFixed(3)}.` : "";
   }
 }
+
+/** Whether all masks of two finished runs are the same. */
+const equalRuns = (a, b) => a.number === (b.equal ?? b.number) || b.number === (a.equal ?? a.number)
+  || (a.equal !== null && a.equal === b.equal);
 
 /** Mean over frames of the mean J, from a frame on. */
 function meanFrom(detail, from) {

@@ -1,0 +1,213 @@
+"""The widget in a browser without Jupyter: its script on an empty page, its questions answered from here. Quick."""
+
+import base64
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stremn.explore.session import Session
+from stremn.explore.widget import STATIC, Explorer, script
+from stremn.memory import make_policy
+from test_explore import LENGTH, META, clip, network, session
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+__all__ = ["clip", "network"]
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
+WAIT = 180  # seconds; a busy machine is slow
+
+MODEL = """
+const listeners = [];
+const text = (buffer) => Array.from(new Uint8Array(buffer.buffer ?? buffer), (c) => String.fromCharCode(c)).join("");
+const bytes = (data) => new DataView(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)).buffer);
+window.model = {
+  on: (_, listener) => listeners.push(listener),
+  off: () => {},
+  send: (content, _, buffers) => window.asked(JSON.stringify(content), (buffers ?? []).map((b) => btoa(text(b)))),
+};
+window.receive = (content, buffers) => listeners.forEach((listener) => listener(JSON.parse(content), buffers.map(bytes)));
+"""
+
+
+class Bare:
+    """A page with the widget alone."""
+
+    def __init__(self, browser: "sync_api.Browser", widget: Explorer, width: int = 1280) -> None:
+        self.widget, self.errors, self.out = widget, [], []  # type: ignore[var-annotated]
+        widget.send = lambda content, buffers=None: self.out.append((content, buffers or []))  # type: ignore[method-assign]
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(1000 * WAIT)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.expose_function("asked", self._asked)
+        css = (STATIC / "explorer.css").read_text(encoding="utf-8")
+        self.page.set_content(f"<style>body {{ margin: 0 }} {css}</style><div id='place'></div>")
+        self.page.add_script_tag(content=MODEL)
+        begin = "shown.render({ model: window.model, el: document.getElementById('place') });"
+        module = script().replace("export default", "const shown =") + begin
+        self.page.add_script_tag(content=module, type="module")
+        self.until("e?.dataset.ready === 'true'")
+
+    def _asked(self, content: str, buffers: list[str]) -> None:
+        self.widget._asked(None, json.loads(content), [base64.b64decode(b) for b in buffers])
+
+    def until(self, condition: str) -> None:
+        """Answer the page until a JavaScript condition on the explorer's element ``e`` holds."""
+        end = time.monotonic() + WAIT
+        test = f"(() => {{ const e = document.querySelector('.stremn-explorer'); return Boolean({condition}); }})()"
+        while not self.page.evaluate(test):
+            assert time.monotonic() < end and not self.errors, (condition, self.errors)
+            while self.out:
+                content, buffers = self.out.pop(0)
+                packed = [base64.b64encode(bytes(b)).decode() for b in buffers]
+                self.page.evaluate("([c, b]) => window.receive(c, b)", [json.dumps(content), packed])
+            self.page.wait_for_timeout(20)
+
+    def at(self, frame: int) -> None:
+        """Go to a frame."""
+        self.page.locator(".timeline-canvas").focus()
+        self.page.keyboard.press("Home")
+        for _ in range(frame):
+            self.page.keyboard.press("ArrowRight")
+        self.until(f"e.dataset.shown === '{frame}'")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def bare(browser: Any, network: Any, clip: Any) -> Iterator[Bare]:
+    """With truth and the learned rule, its run done."""
+    widget = Explorer(session(network, clip, size=32))
+    widget.wait()
+    shown = Bare(browser, widget)
+    yield shown
+    widget.wait()
+    assert shown.errors == []
+    shown.page.close()
+
+
+def test_scores_are_told_apart_and_frame_0_explains_itself(bare: Bare) -> None:
+    bare.until("e.querySelector('.stage .note').textContent.includes('given')")
+    assert "processed at 32 pixels" in (bare.page.locator(".stage .note").text_content() or "")
+    bare.at(9)
+    assert not bare.page.locator(".stage .note").is_visible()
+    scores = bare.page.locator(".slot .score").all_text_contents()
+    assert len(scores) == 3 and all("(" in score for score in scores)
+    assert "(highest)" in (bare.page.locator(".slot.next .score").text_content() or "")
+
+
+def test_a_change_that_changes_nothing_says_so(bare: Bare) -> None:
+    bare.at(9)
+    bare.page.locator("[data-do=rule]").click()
+    bare.until("e.querySelector('.status.problem')?.textContent.includes('equal in every mask')")
+    assert len(bare.widget.session.runs) == 1
+    bare.at(LENGTH - 1)
+    bare.page.get_by_label("rule from here on").select_option("oldest")
+    bare.page.locator("[data-do=rule]").click()
+    bare.until("e.querySelector('.result').textContent.includes('the same masks')")
+
+
+def test_the_tour_has_five_steps_and_is_offered_once(bare: Bare) -> None:
+    page = bare.page
+    assert page.locator(".offer").is_visible()
+    page.locator("[data-tour=start]").click()
+    seen = set()
+    for step in range(5):
+        assert page.locator(".tour .note").text_content() == f"{step + 1} of 5"
+        assert page.locator(".toured").count() == 1
+        seen.add(page.locator(".tour p").text_content())
+        page.locator("[data-tour=next]").click()
+    assert len(seen) == 5 and not page.locator(".tour").is_visible() and page.locator(".toured").count() == 0
+    assert not page.locator(".offer").is_visible()
+    page.locator("[data-do=tour]").click()
+    assert page.locator(".tour").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator(".tour").is_visible()
+    page.locator("[data-do=help]").click()
+    words = page.locator(".help").text_content() or ""
+    assert all(word in words for word in ("Score", "Protected", "Read share", "Zoom", "Keyboard"))
+
+
+def test_slow_playing_is_told(bare: Bare) -> None:
+    answer = bare.widget._asks["view"]
+    bare.widget._asks["view"] = lambda *asked: (time.sleep(0.15), answer(*asked))[1]
+    bare.at(0)
+    bare.page.get_by_label("frames per second").select_option("20")
+    bare.page.get_by_label("play", exact=True).click()
+    bare.until("e.textContent.includes('plays slower: ')")
+
+
+def test_pictures_side_by_side_keep_a_useful_size(bare: Bare) -> None:
+    bare.at(9)
+    bare.page.get_by_label("rule from here on").select_option("oldest")
+    bare.page.locator("[data-do=rule]").click()
+    bare.until("e.classList.contains('two') && Number(e.dataset.shown) === 9")
+    for width, least in ((1280, 400), (390, 340)):
+        bare.page.set_viewport_size({"width": width, "height": 900})
+        for name in (".side:not(.beside) .stage-canvas", ".beside .stage-canvas"):
+            box = bare.page.locator(name).bounding_box()
+            assert box is not None and box["width"] >= least and box["x"] + box["width"] <= width
+            assert box["width"] / box["height"] == pytest.approx(56 / 40, abs=0.03)
+        assert bare.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_race_without_truth_shows_no_empty_charts(browser: Any, network: Any, clip: Any) -> None:
+    looked = Session(
+        network, clip[0], make_policy("learned", slots=3), given={0: clip[1][0]}, meta=META, size=32
+    )
+    widget = Explorer(looked)
+    widget.wait()
+    bare = Bare(browser, widget)
+    page = bare.page
+    page.get_by_role("tab", name="Race").click()
+    page.get_by_role("button", name="none", exact=True).click()
+    page.locator("[data-rule=learned]").check()
+    page.locator("[data-rule=oldest]").check()
+    page.locator("[data-do=race]").click()
+    bare.until(
+        "e.querySelector('[data-panel=race] .status').textContent === '2 of 2 rules: done, 100 % of all frames'"
+    )
+    assert not page.locator(".race-canvas").is_visible()
+    assert "J" not in page.locator("[data-panel=race] thead").inner_text().replace("JPEG", "")
+    cells = page.locator("[data-panel=race] tbody td").all_text_contents()
+    assert "–" not in cells and "Learned" in cells[1] and "original" in cells[1]
+    assert len(looked.runs) == 2 and bare.errors == []
+    assert page.locator("[data-do=stop-race]").is_hidden()
+    page.close()
+
+
+def test_a_stopped_run_says_so_and_goes_on(browser: Any, network: Any, clip: Any) -> None:
+    looked = Session(
+        network,
+        np.tile(clip[0], (8, 1, 1, 1)),
+        make_policy("oldest", slots=3),
+        given={0: clip[1][0]},
+        meta=META,
+    )
+    looked.start()
+    for frame in looked.steps(looked.runs[0]):
+        if frame == 5:
+            break
+    bare = Bare(browser, Explorer(looked))
+    assert "stopped: 6 frames" in (bare.page.get_by_label("run", exact=True).text_content() or "")
+    bare.page.get_by_role("button", name="go on").click()
+    bare.until("e.querySelector('.status').textContent.includes('original: frame')")
+    bare.page.get_by_role("button", name="stop").first.click()
+    bare.until("/original: (stopped after|done)/.test(e.querySelector('.status').textContent)")
+    bare.widget.wait()
+    done = looked.runs[0].done == 8 * LENGTH
+    bare.until(f"e.querySelector('.status').textContent.includes('{'done' if done else 'stopped after'}')")
+    bare.page.close()
