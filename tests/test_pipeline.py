@@ -265,7 +265,9 @@ def test_a_notebook_by_hand_reads_params_and_writes_apart(
 def project(tmp_path_factory: pytest.TempPathFactory):
     """A repository with one stage's block; its MLflow store is its own."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "params.yaml").write_text("demo:\n  cost: {slots: 3}\nbad:\n  cost: {slot: 3}\n")
+    (folder / "params.yaml").write_text(
+        "demo:\n  cost: {slots: 3}\nsame:\n  cost: {same_everywhere: true}\nbad:\n  cost: {slot: 3}\n"
+    )
     before = os.environ.pop("MLFLOW_TRACKING_URI", None)
     yield folder
     if before is not None:
@@ -280,6 +282,17 @@ def _last_run(project: Path):
 
 def _out(project: Path) -> Path:
     return paths.output(project, "demo", "cost")
+
+
+def test_a_stage_that_is_the_same_everywhere(project: Path, write_notebook) -> None:
+    write_notebook(
+        project / "notebooks" / "08_cost.ipynb",
+        "import os\nimport torch\nfrom stremn.stages.base import open_stage\nstage = open_stage('cost', profile)",
+        "(stage.out / 'how.txt').write_text(f'{torch.get_num_threads()} {os.environ[\"MKL_CBWR\"]}')\nstage.close()",
+    )
+    out = run_stage("cost", "same", project)
+    assert (out / "how.txt").read_text() == "1 COMPATIBLE"
+    assert "MKL_CBWR" not in os.environ
 
 
 def test_a_stage_that_ends_well(project: Path, write_notebook) -> None:

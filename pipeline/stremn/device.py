@@ -1,5 +1,6 @@
-"""Which device to compute on, and what is installed: for the stages and ``stremn info``."""
+"""Which device to compute on, how the CPU computes, and what is installed: for the stages and ``stremn info``."""
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,6 +10,32 @@ import torch
 from stremn.errors import InputError
 
 NAMED = ("stremn", "torch", "torchvision", "timm", "lpips", "numpy", "scikit-image", "av", "dvc", "mlflow")
+
+
+# Another number of threads or another instruction set adds in another order, and after a few steps of training
+# that is another network. MKL's compatible branch is the only one that CPUs of all makers share.
+SAME_EVERYWHERE = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+"""Environment of a process whose numbers are the same, bit for bit, on every x86 CPU that has AVX2."""
+
+
+def is_same_everywhere() -> bool:
+    """Whether this process was started with ``SAME_EVERYWHERE``."""
+    return all(os.environ.get(name) == value for name, value in SAME_EVERYWHERE.items())
+
+
+def computes() -> str:
+    """How this process computes on the CPU, in words: what its numbers depend on beside the code."""
+    sets = torch.backends.cpu.get_cpu_capability() + (" at most" if is_same_everywhere() else "")
+    threads = torch.get_num_threads()
+    return f"{platform.machine()}, {sets}, {threads} thread{'s' * (threads > 1)}, torch {version('torch')}"
 
 
 def choose(name: str = "auto") -> str:

@@ -26,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from stremn import paths, tracking
+from stremn.device import SAME_EVERYWHERE
 from stremn.errors import InputError
 from stremn.files import claim, discard, read_json, swap
 from stremn.record import say
@@ -100,7 +101,8 @@ def run_stage(
     _check_same(out, changes)
     failed = paths.runs(root, profile) / f"{stage}.failed.ipynb"
     with _stopped_by_signals(), _workplace(out) as work, tracking.run(root, profile, stage, checked):
-        with tracking.environment({CHANGES: json.dumps(changes)}):
+        processor = SAME_EVERYWHERE if checked.get("same_everywhere") else {}
+        with tracking.environment({CHANGES: json.dumps(changes), **processor}):
             _execute(notebook, work, profile, root, failed)
         swap(work / RESULT, out, work / OLD)
         failed.unlink(missing_ok=True)

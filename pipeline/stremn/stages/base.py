@@ -17,7 +17,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from stremn import paths
-from stremn.device import choose
+from stremn.device import choose, is_same_everywhere
 from stremn.display import let_notebooks_draw
 from stremn.errors import InputError, short_reason
 from stremn.files import discard, write_json
@@ -30,6 +30,20 @@ CHANGES = "STREMN_STAGE_CHANGES"  # set with it: JSON of the settings that repla
 MOST_VALUES = 100_000  # of a file of settings
 PASSING = "passing.json"  # beside that folder: what the runner may delete when the stage's outputs stand
 DOTS = 110  # per inch, of figures
+
+
+class Portable(Settings):
+    """Settings of every stage whose results are numbers."""
+
+    same_everywhere: bool = False
+    """One thread a process, and instruction sets capped at AVX2: the same bits on every x86 CPU that has it."""
+
+
+class Computing(Portable):
+    """Settings of every stage that runs networks."""
+
+    device: str = "cpu"
+    """Where."""
 
 
 @dataclass
@@ -81,7 +95,7 @@ class Stage(Generic[P]):
             notes: words beside the numbers, such as where a metric's weights come from.
         """
         path = self.out / "metrics.json"
-        path.write_text(json.dumps({**_nested(values), **(notes or {})}, indent=1), encoding="utf-8")
+        path.write_text(json.dumps(_nested({**values, **(notes or {})}), indent=1), encoding="utf-8")
         self.logger.metrics(values)
         for name, note in (notes or {}).items():
             self.logger.tag(name, note)
@@ -203,14 +217,16 @@ def open_stage(name: str, profile: str) -> Stage[Any]:
     by_runner = os.environ.get(OUT)
     changes = json.loads(os.environ.get(CHANGES, "{}")) if by_runner else {}
     parameters = read_parameters(root, profile, name, changes)
-    if "device" in type(parameters).model_fields:
-        parameters = parameters.model_copy(update={"device": choose(parameters.model_dump()["device"])})
+    if isinstance(parameters, Computing):
+        parameters = parameters.model_copy(update={"device": choose(parameters.device)})
+    if isinstance(parameters, Portable) and parameters.same_everywhere and not is_same_everywhere():
+        print(f"opened by hand: the last digits may differ from those of `stremn run {name}`")
     out = Path(by_runner) if by_runner else paths.runs(root, "interactive") / profile / name
     out.mkdir(parents=True, exist_ok=True)
     return Stage(name, profile, parameters, out, root)
 
 
-def _nested(values: Mapping[str, float | None]) -> dict[str, Any]:
+def _nested(values: Mapping[str, float | str | None]) -> dict[str, Any]:
     """``a.b`` as a table in a table, so that DVC shows columns; not-a-number becomes null."""
     out: dict[str, Any] = {}
     for key, value in values.items():

@@ -18,16 +18,13 @@ from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
 from stremn.memory import POLICIES
 from stremn.models.checkpoints import load_model
-from stremn.settings import Settings
-from stremn.stages.base import Stage
+from stremn.stages.base import Computing, Stage
 from stremn.tasks.rules import policy_for
 
 
-class Parameters(Settings):
+class Parameters(Computing):
     """Settings of the stage."""
 
-    device: str = "cpu"
-    """Where to segment."""
     network: str = "stremn"
     """The network, by its name in the training stages."""
     slots: int = 6

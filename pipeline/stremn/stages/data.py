@@ -21,13 +21,12 @@ from stremn.generate.make import make_static, make_vos, make_walkers
 from stremn.generate.procedural import ClipSettings
 from stremn.generate.visits import RecurringSettings
 from stremn.generate.walkers import WalkerSettings
-from stremn.settings import Settings
-from stremn.stages.base import Stage
+from stremn.stages.base import Portable, Stage
 
 ClipSet = ClipSettings | RecurringSettings | Source
 
 
-class Parameters(Settings):
+class Parameters(Portable):
     """Settings of the stage."""
 
     vos: dict[str, ClipSet | dict[str, ClipSet]]

@@ -26,7 +26,7 @@ from stremn.models.prediction import PredictionNetwork, as_predictor
 from stremn.models.registry import PREDICTORS
 from stremn.report.prediction_tables import Difference, cells, label, note, psnr_ahead
 from stremn.settings import Settings
-from stremn.stages.base import Stage
+from stremn.stages.base import Computing, Stage
 from stremn.tasks.prediction import predict_clips
 
 ALEXNET = "STREMN_ALEXNET"  # environment variable: file of AlexNet's weights for LPIPS
@@ -45,13 +45,11 @@ class Variant(Settings):
     """The changed arguments of its class."""
 
 
-class Parameters(Settings):
+class Parameters(Computing):
     """Settings of the stage."""
 
     seed: int = 0
     """Of the bootstrap."""
-    device: str = "cpu"
-    """Where to predict."""
     observed: int = 10
     """Frames given."""
     predicted: int = 20

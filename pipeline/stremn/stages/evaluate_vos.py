@@ -32,9 +32,8 @@ from stremn.models.vos import as_vos
 from stremn.report.papers import TABLES
 from stremn.report.report_tables import BASELINE, FEATURES, LABELS
 from stremn.report.tables import seeds_table, systems_table
-from stremn.settings import Settings
 from stremn.stages import evaluation_pictures as pictures
-from stremn.stages.base import Stage
+from stremn.stages.base import Computing, Stage
 from stremn.stages.runs import (
     PREDICTIONS,
     TRUTH,
@@ -48,13 +47,11 @@ from stremn.stages.runs import (
 from stremn.tasks.rules import usable_rules
 
 
-class Parameters(Settings):
+class Parameters(Computing):
     """Settings of the stage."""
 
     seed: int = 0
     """Of the random rules and the bootstrap."""
-    device: str = "cpu"
-    """Where to segment."""
     network: str = "stremn"
     """The network on which the rules are compared, by its name in the training stages."""
     slots: int = 6

@@ -15,11 +15,11 @@ from torch import nn
 
 from stremn import fingerprint, paths
 from stremn.data.batches import Sampler, batches, with_seed
+from stremn.device import computes
 from stremn.errors import InputError
 from stremn.figures.curves import loss_figure
 from stremn.models.checkpoints import save_model
-from stremn.settings import Settings
-from stremn.stages.base import Stage
+from stremn.stages.base import Computing, Stage
 from stremn.training.loop import LossFunction, Plan, fit, seed_everything
 from stremn.training.resume import History, Progress
 
@@ -31,13 +31,11 @@ SAME_WEIGHTS: dict[str, Any] = {
 OF_OTHERS = {"systems": True, "steps": True, "seeds": True}  # settings that tell of other networks
 
 
-class TrainingSettings(Settings):
+class TrainingSettings(Computing):
     """Settings of every training stage."""
 
     seed: int = 0
     """Of weights, batches and noise."""
-    device: str = "cpu"
-    """Where to train."""
     plan: Plan
     """Steps, learning rate and so on, of each network."""
     steps: dict[str, int] = {}
@@ -123,7 +121,6 @@ def _progress(
 ) -> Progress:
     """Where a network's progress is saved, with all that its weights depend on."""
     manifest = stage.inputs("data") / "manifest.json"
-    weights = {name: fingerprint.of_bytes(t.numpy().tobytes()) for name, t in model.state_dict().items()}
     origin = {
         "parameters": settings.model_dump(mode="json", exclude={**OF_OTHERS, **SAME_WEIGHTS})
         | {
@@ -132,7 +129,7 @@ def _progress(
             "steps_of_the_schedule": stage.parameters.plan.steps,
         },
         "data": json.loads(manifest.read_text(encoding="utf-8")),
-        "starting weights": fingerprint.of_values(weights),
+        "starting weights": _hash(model),
         "code": fingerprint.of_source([*TRAINED_WITH, "stages/networks.py", f"stages/{stage.name}.py"]),
     }
     workspace = paths.relative(stage.root, paths.store_root(stage.root))
@@ -140,6 +137,13 @@ def _progress(
     if why := progress.why_anew():
         print(f"{name}: {why}")
     return progress
+
+
+def _hash(model: nn.Module) -> str:
+    """Of a network's weights, bit for bit."""
+    return fingerprint.of_values(
+        {name: fingerprint.of_bytes(t.cpu().numpy().tobytes()) for name, t in model.state_dict().items()}
+    )
 
 
 def _prefixed(stage: Stage[P], name: str) -> Callable[[int, dict[str, float]], None]:
@@ -153,9 +157,11 @@ def save_networks(
     """Write every network, its numbers and its learning curve; returns the curves."""
     key = f"validation_{validation}"
     numbers: dict[str, float | None] = {}
+    notes = {"computed": computes()}
     curves = {}
     for name, one in trained.items():
         save_model(paths.network(stage.out, name), one.model, one.meta)
+        notes[f"{name}.weights"] = _hash(one.model)
         numbers[f"{name}.parameters"] = sum(w.numel() for w in one.model.parameters())
         if not one.history.rows:  # it was not trained
             continue
@@ -166,5 +172,5 @@ def save_networks(
         numbers[f"{name}.seconds"] = one.history.seconds
         curves[name] = loss_figure(one.history.rows, title=f"{title}: {name}", validation=validation)
         stage.figure(f"{name}_loss", curves[name])
-    stage.metrics(numbers)
+    stage.metrics(numbers, notes=notes)
     return curves
