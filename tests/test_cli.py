@@ -95,7 +95,13 @@ def test_segment_writes_everything(
     assert f"{LENGTH} frames" in capsys.readouterr().out
     out = place / "out"
     assert {p.name for p in place.iterdir()} == {*before, "out"}
-    assert {p.name for p in out.iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    assert {p.name for p in out.iterdir()} == {
+        "masks",
+        "overlay.mp4",
+        "trace.json",
+        "confidence.csv",
+        "confidence.png",
+    }
     stems = [f"shot_{t + 8}" if video == "in" else f"{t:05d}" for t in range(LENGTH)]
     assert {p.name for p in (out / "masks").iterdir()} == {f"{s}.png" for s in stems}
     masks = [read_mask(out / "masks" / f"{s}.png") for s in stems]

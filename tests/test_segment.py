@@ -109,7 +109,12 @@ def masks_in(folder: Path) -> dict[str, np.ndarray]:
 def test_all_outputs_agree_with_each_other(place: Path, weights: Path) -> None:
     assert main(arguments(place, weights, "--write", ",".join(OUTPUTS))) == 0
     out = place / "out"
-    assert {p.name for p in out.iterdir()} == {*OUTPUTS.values(), "trace.json"}
+    assert {p.name for p in out.iterdir()} == {
+        *OUTPUTS.values(),
+        "trace.json",
+        "confidence.csv",
+        "confidence.png",
+    }
     names = [f"f_{t + 1}" for t in range(LENGTH)]
     for folder in ("masks", "matte", "cutout", "object_mattes/2", "object_mattes/5"):
         assert {p.stem for p in (out / folder).iterdir()} == set(names)
@@ -135,7 +140,13 @@ def test_all_outputs_agree_with_each_other(place: Path, weights: Path) -> None:
 
 def test_only_what_was_chosen_stays(place: Path, weights: Path) -> None:
     assert main(arguments(place, weights, "--write", "matte-video,side-by-side")) == 0
-    assert {p.name for p in (place / "out").iterdir()} == {"matte.mp4", "side_by_side.mp4", "trace.json"}
+    assert {p.name for p in (place / "out").iterdir()} == {
+        "matte.mp4",
+        "side_by_side.mp4",
+        "trace.json",
+        "confidence.csv",
+        "confidence.png",
+    }
     assert parse_kinds("overlay, masks") == ("masks", "overlay")
     with pytest.raises(InputError, match="did you mean 'matte'"):
         parse_kinds(["mate"])
@@ -330,7 +341,7 @@ def test_a_stopped_run_goes_on_to_the_same_pictures(
     assert main(arguments(place, weights, *more, out="whole")) == 0
     assert main(arguments(place, weights, *more, "--stop-after", "3")) == 0
     out = place / "out"
-    state = {"masks", "matte", "given", "progress.json", "stream.safetensors"}
+    state = {"masks", "matte", "given", "progress.json", "confidence.csv", "stream.safetensors"}
     assert {p.name for p in out.iterdir()} == state and len(masks_in(out)) == 3
     assert main(["segment", "--resume", str(out), "--stop-after", "3"]) == 0  # stopped again
     assert {p.name for p in out.iterdir()} == state and len(masks_in(out)) == 6
@@ -338,7 +349,9 @@ def test_a_stopped_run_goes_on_to_the_same_pictures(
     whole, again = content(place / "whole"), content(out)
     assert whole.keys() == again.keys()
     same = [name for name in whole if whole[name] == again[name]]
-    assert {n for n in whole if n.endswith(".png")} <= set(same) and "trace.json" in same
+    assert {n for n in whole if n.endswith(".png")} <= set(same) and {"trace.json", "confidence.csv"} <= set(
+        same
+    )
     for one, other in zip(films[:3], films[-3:], strict=True):  # what the encoder was given
         assert len(one) == len(other) == LENGTH
         assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
@@ -454,7 +467,9 @@ def test_the_second_ctrl_c_keeps_the_masks(
 
     monkeypatch.setattr("stremn.segmenting.segment_run.save_stopped", save)
     assert main(arguments(place, weights, "--stop-after", "2")) == 130
-    assert {p.name for p in (place / "out").iterdir()} == {"masks"} and not list(place.glob(".out*"))
+    assert {p.name for p in (place / "out").iterdir()} == {"masks", "confidence.csv"} and not list(
+        place.glob(".out*")
+    )
     assert list(masks_in(place / "out")) == ["f_1", "f_2"]
     told = capsys.readouterr().err
     assert (
@@ -575,4 +590,10 @@ def test_ctrl_c_ends_a_camera(place: Path, weights: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(stremn.Stream, "step", pressed)
     done = stremn.segment_video(camera, {0: FIRST}, place / "out", checkpoint=weights)
     assert done.finished and done.frames == 3
-    assert {p.name for p in (place / "out").iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    assert {p.name for p in (place / "out").iterdir()} == {
+        "masks",
+        "overlay.mp4",
+        "trace.json",
+        "confidence.csv",
+        "confidence.png",
+    }

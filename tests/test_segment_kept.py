@@ -37,7 +37,7 @@ from test_segment import (
 from test_video_files import write_h264
 
 __all__ = ["place", "weights"]  # fixtures
-STATE = {"masks", "given", "progress.json", "stream.safetensors"}
+STATE = {"masks", "given", "progress.json", "confidence.csv", "stream.safetensors"}
 
 
 def broken(picture: Path) -> None:
@@ -113,7 +113,13 @@ def test_a_damaged_end_can_be_the_end(place: Path, weights: Path, capsys: pytest
     assert f"choose {done} or more" in capsys.readouterr().err
     kept = content(out)
     assert main(["segment", "--resume", str(out), "--stop", str(done)]) == 0
-    assert {p.name for p in out.iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    assert {p.name for p in out.iterdir()} == {
+        "masks",
+        "overlay.mp4",
+        "trace.json",
+        "confidence.csv",
+        "confidence.png",
+    }
     assert {n: c for n, c in content(out).items() if n.startswith("masks")} == {
         n: c for n, c in kept.items() if n.startswith("masks")
     }
@@ -185,8 +191,8 @@ def test_a_full_disk_keeps_what_is_done(
     out = place / "out"
     assert {p.name for p in out.iterdir()} == STATE and len(masks_in(out)) == done
     assert main(["segment", "--resume", str(out)]) == 0
-    assert {n: c for n, c in content(out).items() if n.endswith((".png", ".json"))} == {
-        n: c for n, c in content(place / "whole").items() if n.endswith((".png", ".json"))
+    assert {n: c for n, c in content(out).items() if n.endswith((".png", ".json", ".csv"))} == {
+        n: c for n, c in content(place / "whole").items() if n.endswith((".png", ".json", ".csv"))
     }
 
 
@@ -196,7 +202,10 @@ def test_without_room_for_the_state_the_masks_stay(
     monkeypatch.setattr(writers, "write_mask", full(3, writers.write_mask))
     assert main(arguments(place, weights)) == 2
     told, out = capsys.readouterr().err, place / "out"
-    assert list(masks_in(out)) == ["f_1", "f_2", "f_3"] and {p.name for p in out.iterdir()} == {"masks"}
+    assert list(masks_in(out)) == ["f_1", "f_2", "f_3"] and {p.name for p in out.iterdir()} == {
+        "masks",
+        "confidence.csv",
+    }
     assert "3 finished frames are kept" in told and f"--start 2 --mask {out / 'masks' / 'f_3.png'}" in told
     monkeypatch.undo()
     again = ["segment", str(place / "in"), "--checkpoint", str(weights), "--out", str(place / "rest")]
@@ -249,7 +258,13 @@ def test_a_camera_that_is_unplugged_keeps_its_results(
     monkeypatch.setattr(camera, "_read", unplugged)
     with pytest.raises(InputError, match=r"no device.*3 finished frames"):
         stremn.segment_video(camera, {0: FIRST}, place / "out", checkpoint=weights)
-    assert {p.name for p in (place / "out").iterdir()} == {"masks", "overlay.mp4", "trace.json"}
+    assert {p.name for p in (place / "out").iterdir()} == {
+        "masks",
+        "overlay.mp4",
+        "trace.json",
+        "confidence.csv",
+        "confidence.png",
+    }
     assert len(masks_in(place / "out")) == 3
 
 
@@ -319,8 +334,8 @@ def test_a_second_ctrl_c_while_saving_leaves_a_run_that_goes_on(
     assert main([*resume, "--stop-after", "2"]) == 130
     monkeypatch.undo()
     assert main(resume) == 0
-    assert {n: c for n, c in content(place / "out").items() if n.endswith((".png", ".json"))} == {
-        n: c for n, c in content(place / "whole").items() if n.endswith((".png", ".json"))
+    assert {n: c for n, c in content(place / "out").items() if n.endswith((".png", ".json", ".csv"))} == {
+        n: c for n, c in content(place / "whole").items() if n.endswith((".png", ".json", ".csv"))
     }
 
 

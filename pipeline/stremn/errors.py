@@ -11,6 +11,16 @@ OFFLINE = re.compile(
     r"Network is unreachable|No route to host",
     re.IGNORECASE,
 )
+DAMAGED = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+)
+"""What building something from a file's own description raises where that is damaged; never a bug's only sign."""
 
 
 class InputError(ValueError):

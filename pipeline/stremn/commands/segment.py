@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -114,6 +114,14 @@ Count = Annotated[
 StopAfter = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Stop after N frames, as with Ctrl-C, to go on later.")
 ]
+Try = Annotated[
+    bool,
+    typer.Option(
+        "--try",
+        help="Only try two or three sizes and two rules on the first 20 frames: a table, the pictures side by side in "
+        "DIR/try.png, and the command that goes on.",
+    ),
+]
 Resume = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Go on with a stopped run; only VIDEO, --checkpoint, --device, --plugin, "
@@ -145,6 +153,7 @@ def segment(
     device: Device = None,
     objects: Count = None,
     stop_after: StopAfter = None,
+    try_: Try = False,
     resume: Resume = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -162,6 +171,8 @@ def segment(
     `stremn segment street.mp4 --mask first.png --mask 40:later.png --remove 60:2 --out street --write masks,matte`
 
     `stremn segment frames/ --mask first.png --out stcn --system stcn --checkpoint stcn.pth --device cuda`
+
+    `stremn segment dog.mp4 --mask dog.png --out results/dog --try`
 
     `stremn segment --resume results/dog`
     """
@@ -205,23 +216,23 @@ def segment(
     # options that have a settings field's name become it; not given, it keeps its default
     chosen = {name: value for name, value in context.params.items() if value is not None}
     settings = StreamSettings(**{n: v for n, v in chosen.items() if n in StreamSettings.model_fields})
-    return _report(
-        segment_video(
-            frames,
-            parse_mask_files(mask, frames, start),
-            out,
-            remove=removed,
-            start=start,
-            stop=stop,
-            write=write,
-            objects=objects,
-            multi_scale=multi_scale,
-            postprocess=postprocess,
-            stop_after=stop_after,
-            overwrite=overwrite,
-            settings=settings,
-        )
-    )
+    common: dict[str, Any] = {
+        "remove": removed,
+        "start": start,
+        "stop": stop,
+        "objects": objects,
+        "multi_scale": multi_scale,
+        "postprocess": postprocess,
+        "overwrite": overwrite,
+        "settings": settings,
+    }
+    masks = parse_mask_files(mask, frames, start)
+    if try_:
+        from stremn.commands.segment_try import report_trials
+        from stremn.segmenting.trial import PAGE, try_settings
+
+        return report_trials(context, try_settings(frames, masks, out, **common), out / PAGE)
+    return _report(segment_video(frames, masks, out, write=write, stop_after=stop_after, **common))
 
 
 def _report(done: "Segmented") -> None:
@@ -239,6 +250,8 @@ def _report(done: "Segmented") -> None:
             raise typer.Exit(SIGNALLED + done.signal)
         return
     print(what)
+    for number, frame in done.lost.items():
+        print(f"object {number} may be lost from frame {frame} on: see {done.out / 'confidence.png'}")
     if done.late:
         print(
             f"warning: expected frame {', '.join(map(str, done.late))}, for which a mask or removal is given, "

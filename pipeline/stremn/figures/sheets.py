@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stremn.data.batches import ClipBatch
 from stremn.data.clips import Clip
 from stremn.figures.overlays import draw_overlay
+from stremn.figures.style import new_figure, show
 
 Pixels = NDArray[np.uint8]
 
@@ -74,4 +75,27 @@ def grid(
             axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set_title(caption, fontsize=7, pad=2)
         line[0].text(-0.12, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=7)
+    return figure
+
+
+def captioned_sheet(
+    rows: Sequence[tuple[str, Sequence[tuple[str, Pixels]]]], title: str, caption: str, inches: float = 2.2
+) -> Figure:
+    """Rows of (label, tiles of (name, picture)) for a page to choose from; pictures are RGB uint8 of one size.
+
+    Args:
+        rows: the labels stand at the left, the names above the pictures.
+        title: above all.
+        caption: below all: what to see.
+        inches: width of a picture.
+    """
+    (height, width), columns = rows[0][1][0][1].shape[:2], len(rows[0][1])
+    figure = new_figure(
+        title, caption, 1.5 + inches * columns, 0.5 + len(rows) * (inches * height / width + 0.25)
+    )
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (label, tiles) in zip(axes, rows, strict=True):
+        for axis, (name, picture) in zip(line, tiles, strict=True):
+            show(axis, picture, name)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, linespacing=1.5)
     return figure

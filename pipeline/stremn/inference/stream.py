@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stremn.device import choose
-from stremn.errors import InputError, short_reason
+from stremn.errors import DAMAGED, InputError, short_reason
 from stremn.files import parse_json, replacing
 from stremn.inference.multiscale import Passes
 from stremn.inference.plugin import load_same, note_of
@@ -249,15 +249,7 @@ def resume_stream(path: str | Path, device: str = "cpu", plugin: str | Path | No
         return _continued(about, tensors, path, device, plugin)
     except InputError:
         raise
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-        RuntimeError,
-    ) as error:
+    except DAMAGED as error:
         raise InputError(
             f"expected a whole saved stream at {path}, found a damaged one ({short_reason(error)}): save it again"
         ) from error

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from stremn.errors import InputError, short_reason
+from stremn.errors import DAMAGED, InputError, short_reason
 from stremn.files import parse_json, replacing
 from stremn.models.registry import SYSTEMS, N, build_model
 from stremn.models.vos import VOSNetwork
@@ -110,15 +110,7 @@ def fitted_network(
         model = described_network(meta, systems)
     except InputError:
         raise
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        ArithmeticError,
-        RuntimeError,
-    ) as error:
+    except DAMAGED as error:
         raise InputError(
             f"expected the description of a network in {where}, found other settings ({short_reason(error)})"
         ) from error

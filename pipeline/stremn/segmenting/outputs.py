@@ -115,7 +115,7 @@ def _tell_left(out: Path) -> None:
     for path, number in _left_by_killed(out):
         place = path
         if number == os.getpid():  # as in a container, where every run has the same number
-            place = _free_beside(out)
+            place = free_beside(out)
             os.replace(path, place)
         masks = sum(1 for _ in (place / "masks").glob("*.png"))
         warn(f"a run that was killed left {place} with {masks} masks: it may be deleted")
@@ -147,7 +147,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _beside(scratch: Path, out: Path, changed: Path) -> str:
     """Rename the scratch folder to a name that is free; what to tell."""
-    place = _free_beside(out)
+    place = free_beside(out)
     os.replace(scratch, place)
     return (
         f"expected {out} to stay as it was when this run began, found {changed} new or changed: it stays, and "
@@ -155,5 +155,6 @@ def _beside(scratch: Path, out: Path, changed: Path) -> str:
     )
 
 
-def _free_beside(out: Path) -> Path:
+def free_beside(out: Path) -> Path:
+    """A name that is free: that of ``out`` with a number."""
     return next(p for n in count(2) if not os.path.lexists(p := out.with_name(f"{out.name}-{n}")))

@@ -4,6 +4,7 @@ import errno
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,27 @@ from tqdm import tqdm
 
 from stremn.data.clips import Pixels
 from stremn.errors import InputError
+from stremn.figures.confidence import confidence_figure
+from stremn.figures.style import save
+from stremn.inference.confidence import Rating, Watch, lost_from, save_ratings
 from stremn.inference.postprocess import FarParts
 from stremn.inference.stream import Stream
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
 from stremn.segmenting.outputs import Output
-from stremn.segmenting.stopped import GIVEN, PROGRESS, STATE, remove_state, save_stopped
+from stremn.segmenting.stopped import (
+    GIVEN,
+    PROGRESS,
+    RATINGS,
+    STATE,
+    ratings_before,
+    remove_state,
+    save_stopped,
+)
 from stremn.segmenting.writers import OUTPUTS, Writers
 
-TRACE = "trace.json"
-RESULTS = (*OUTPUTS.values(), TRACE, PROGRESS, STATE, GIVEN)
+TRACE, CURVE = "trace.json", "confidence.png"
+RESULTS = (*OUTPUTS.values(), TRACE, RATINGS, CURVE, PROGRESS, STATE, GIVEN)
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Segmented:
         new: frames of this run.
         size: shorter side in pixels at which they were processed.
         signal: number of the signal that stopped it (Ctrl-C: 2); 0: none.
+        ratings: how far each object in each frame can be trusted, those of an earlier run among them.
         late: frames behind the video's end for which a mask or removal was given; not used.
     """
 
@@ -52,7 +65,13 @@ class Segmented:
     new: int
     size: int | None
     signal: int
+    ratings: list[Rating]
     late: tuple[int, ...] = ()
+
+    @property
+    def lost(self) -> dict[int, int]:
+        """Objects that may be lost, with the frame from which on."""
+        return lost_from(self.ratings)
 
 
 class SegmentRun:
@@ -70,6 +89,8 @@ class SegmentRun:
         self.job, self.stream = job, stream
         self.before = self.done = stream.frame  # frames that an earlier run finished
         self.clean = FarParts() if job.postprocess else None
+        self.watch = Watch(job.frames.start)
+        self.ratings: list[Rating] = []
         self._last = ""  # name of the last frame with pictures
 
     def write_to(self, output: Output, interrupt: Interrupt, stop_after: int | None = None) -> Segmented:
@@ -107,6 +128,7 @@ class SegmentRun:
             new=stream.frame - self.before,
             size=stream.settings.size,
             signal=interrupt.asked,
+            ratings=self.ratings,
             late=self._late() if finished and not interrupt.asked else (),
         )
 
@@ -123,9 +145,11 @@ class SegmentRun:
                 at_end, problem = True, error
         if not at_end and repeatable:
             writers.remove_videos()
-            save_stopped(writers.folder, self.job, self.stream)
+            save_stopped(writers.folder, self.job, self.stream, self.ratings)
             return False
         self._save_trace(writers.folder / TRACE)
+        save_ratings(writers.folder / RATINGS, self.ratings)
+        save(confidence_figure(self.ratings), writers.folder / CURVE)
         remove_state(writers.folder)
         writers.remove_extra()
         if problem is not None:
@@ -135,16 +159,20 @@ class SegmentRun:
     def _through(self, writers: Writers, interrupt: Interrupt, stop_after: int | None) -> bool:
         """All frames, or as many as are wanted; whether the video is at its end."""
         frames = iter(enumerate(self.job.frames))
+        self.ratings = ratings_before(writers.folder, self.job.frames.start + self.before)
         with progress("segmenting", self.job.frames.count, self.before) as bar:
             for index, (name, frame) in frames:
+                number = self.job.frames.start + index
                 interrupt.patient = index + 1 >= self.before  # the last earlier frame may be the last of all
                 if index < self.before:
                     known = writers.rewrite(name, frame)
                     if self.clean is not None:  # it learns where the objects were
                         self.clean(known, np.unique(known).tolist())
+                    self.watch.forget(self.job.given.removed.get(number, ()))
+                    self.watch.recall(frame, known, self.job.given.ids(number))
                     continue
                 self._check_room(writers.folder, frame.nbytes)
-                ids, probabilities = self._segment(self.job.frames.start + index, frame)
+                ids, probabilities = self._segment(number, frame)
                 self._write(writers, name, frame, ids, probabilities)
                 bar.update()
                 stop = interrupt.asked or index + 1 - self.before == stop_after
@@ -203,7 +231,7 @@ class SegmentRun:
         saved = isinstance(error, InputError | OSError) and self.stream.frame == self.done
         if saved:
             try:
-                save_stopped(writers.folder, job, self.stream)
+                save_stopped(writers.folder, job, self.stream, self.ratings)
             except (InputError, OSError):
                 saved = False
         end = job.frames.start + self.done
@@ -215,23 +243,27 @@ class SegmentRun:
         if saved or (writers.folder / PROGRESS).is_file():
             again = "" if saved else f" (from frame {job.frames.start + self.before})"
             return f"{kept}: go on with `stremn segment --resume {out}`{again}"
+        with suppress(OSError):
+            save_ratings(writers.folder / RATINGS, self.ratings)
         mask = out / OUTPUTS["masks"] / f"{self._last}.png"
         return f"{kept}, without the state of the memory: go on with --start {end - 1} --mask {mask} and another --out"
 
     def _segment(self, number: int, frame: Pixels) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
         """Ids (H, W) and probabilities (O + 1, H, W) of the video's frame ``number``."""
-        for gone in self.job.given.removed.get(number, ()):
-            self.stream.remove_object(gone)
-        mask = self.job.given.masks.get(number)
-        likely = self.stream.step(frame, mask)
+        gone, given = self.job.given.removed.get(number, ()), self.job.given.ids(number)
+        for one in gone:
+            self.stream.remove_object(one)
+        self.watch.forget(gone)
+        likely = self.stream.step(frame, self.job.given.masks.get(number))
         ids: NDArray[np.integer] = self.stream.ids(likely)
         probabilities = likely.numpy()
         if self.clean is not None:
-            kept = self.clean(ids, () if mask is None else np.unique(mask).tolist())
+            kept = self.clean(ids, given)
             # what was dropped is background for sure
             probabilities[:, kept != ids] = 0
             probabilities[0, kept != ids] = 1
             ids = kept
+        self.ratings += self.watch.rate(frame, ids, probabilities, self.stream.object_ids, given)
         return ids, probabilities
 
     def _late(self) -> tuple[int, ...]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from stremn.data.frames import Frames
 from stremn.data.video import open_frames
-from stremn.errors import InputError
+from stremn.errors import InputError, warn
 from stremn.fingerprint import of_file
+from stremn.inference.object_size import small_objects
 from stremn.inference.settings import MULTI_SCALE, StreamSettings
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
@@ -103,6 +104,8 @@ def segment_video(
     with Interrupt() as interrupt, output_folder(out, RESULTS, overwrite=overwrite) as output:
         network, policy, meta = open_system(settings)
         size = working_size(meta, frames.size, settings.size)
+        for told in filter(None, (small_objects(mask, size) for mask in given.masks.values())):
+            warn(told)
         stream = Stream(network, policy, meta, settings.model_copy(update={"size": size}))
         weights = weights_of(settings)
         job = Job(frames, given, Path(out), weights, of_file(weights), kinds, postprocess)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from stremn.data.video_file import VideoFile
 from stremn.errors import InputError
 from stremn.files import replacing
 from stremn.fingerprint import of_file, of_values
+from stremn.inference.confidence import Rating, read_ratings, save_ratings
 from stremn.inference.stream import Stream, resume_stream
 from stremn.segmenting.job import Job
 from stremn.segmenting.sources import ClipRange
@@ -22,7 +24,7 @@ from stremn.segmenting.writers import OUTPUTS
 from stremn.settings import Settings
 
 FORMAT: Literal["stremn-segment 2"] = "stremn-segment 2"
-PROGRESS, STATE, GIVEN = "progress.json", "stream.safetensors", "given"
+PROGRESS, STATE, GIVEN, RATINGS = "progress.json", "stream.safetensors", "given", "confidence.csv"
 
 
 class JobRecord(Settings):
@@ -60,8 +62,8 @@ class Progress(Settings):
     removed: dict[int, list[int]]
 
 
-def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
-    """Write the stream, the given masks and ``progress.json`` into a folder that has the PNGs so far.
+def save_stopped(folder: Path, job: Job, stream: Stream, ratings: Sequence[Rating]) -> None:
+    """Write the stream, the given masks, the ratings and ``progress.json`` into a folder that has the PNGs so far.
 
     Raises:
         InputError: a stream that cannot be saved.
@@ -83,6 +85,7 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
         without=job.frames.whole.without,
     )
     progress = Progress(format=FORMAT, job=record, removed=job.given.removed)
+    save_ratings(folder / RATINGS, ratings)
     # both take their places last, one right after the other: a second Ctrl-C leaves those of the run before
     with replacing(folder / PROGRESS) as text, replacing(folder / STATE) as state:
         text.write_text(progress.model_dump_json(indent=1), encoding="utf-8")
@@ -91,7 +94,7 @@ def save_stopped(folder: Path, job: Job, stream: Stream) -> None:
 
 def copy_stopped(source: Path, target: Path) -> None:
     """Copy what a stopped run left, by hard links where the disk has them."""
-    for name in (*OUTPUTS.values(), GIVEN, STATE, PROGRESS):
+    for name in (*OUTPUTS.values(), GIVEN, RATINGS, STATE, PROGRESS):
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name, copy_function=_link_or_copy)
         elif (source / name).is_file():
@@ -103,6 +106,12 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def ratings_before(folder: Path, end: int) -> list[Rating]:
+    """The ratings that a stopped run kept of the frames before ``end``; an older version kept none."""
+    kept = read_ratings(folder / RATINGS) if (folder / RATINGS).is_file() else []
+    return [one for one in kept if one.frame < end]
 
 
 def remove_state(folder: Path) -> None:

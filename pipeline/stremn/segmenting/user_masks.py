@@ -34,6 +34,12 @@ class UserMasks:
     masks: dict[int, Pixels]
     removed: dict[int, list[int]]
 
+    def ids(self, frame: int) -> list[int]:
+        """Objects whose masks are given in a frame."""
+        return (
+            [int(number) for number in np.unique(self.masks[frame]) if number] if frame in self.masks else []
+        )
+
 
 def _numbered(text: str) -> tuple[int | None, Path]:
     """Frame, None where none is named, and file of one mask on the command line."""
