@@ -12,7 +12,7 @@ from stremn.cli import main
 from stremn.errors import InputError
 from stremn.figures.confidence import confidence_figure
 from stremn.inference.confidence import LOST, PATIENCE, Rating, Watch, lost_from, read_ratings, save_ratings
-from test_segment import FIRST, HEIGHT, LENGTH, WIDTH, arguments, ids_of, pictures, place, weights
+from test_segment import FIRST, HEIGHT, LENGTH, WIDTH, ids_of, pictures, place, weights
 
 __all__ = ["place", "weights"]  # fixtures
 RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)

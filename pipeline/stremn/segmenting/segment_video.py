@@ -48,7 +48,7 @@ def segment_video(
     >>> done = stremn.segment_video(
     ...     "dog.mp4", {0: "first.png", 40: "later.png"}, "results/dog", remove={60: [2]}, write="masks,matte"
     ... )
-    >>> print(done.frames, done.objects)
+    >>> print(done.frames, done.objects, done.lost)
 
     Args:
         video: a video file, a folder of images, or opened frames (a camera, say).
@@ -58,7 +58,8 @@ def segment_video(
         remove: ids by the frame from which they are no longer segmented.
         start, stop: first frame, and the one before which to end; None: the video's end. All frame
             numbers count from the video's own first frame, 0.
-        write: entries of ``segmenting.writers.OUTPUTS``. ``trace.json`` is always written.
+        write: entries of ``segmenting.writers.OUTPUTS``. ``trace.json`` and ``confidence.csv``, with its
+            curve ``confidence.png``, are always written.
         objects: how many objects there are at most, to be sure; None: any number.
         multi_scale: STReMN-MS: four sizes, each also mirrored, see ``inference.settings.MULTI_SCALE``.
         postprocess: drop far parts, see ``inference.postprocess``.
@@ -70,7 +71,8 @@ def segment_video(
             (masks always have the frames' size); ``precision`` is ``auto`` where ``settings`` is None.
 
     Returns:
-        what was done; ``late`` names frames behind the video's end for which something was given.
+        what was done; ``ratings`` say how far each object can be trusted in each frame, ``lost`` which may be lost, and
+        from which frame on; ``late`` names frames behind the video's end for which something was given.
 
     Raises:
         InputError: a file, frame, id, name or folder that is not as it should be. Before the first frame is
