@@ -161,7 +161,8 @@ def segment(
 
     Writes `DIR/masks/*.png` (object ids, in the colours of DAVIS), `DIR/overlay.mp4`, `DIR/trace.json`
     (what happened in the memory), and `DIR/confidence.csv` with its curve `confidence.png`: how far each
-    object can be trusted in each frame, without truth; a line says which may be lost. The video is read frame by frame, so that its length does not matter.
+    object can be trusted in each frame, without truth; a line says which may be lost.
+    The video is read frame by frame, so that its length does not matter.
     Ctrl-C and SIGTERM stop, and save the state of the memory in DIR; `--resume DIR` goes on to the same masks.
     A damaged frame or a full disk stop it, too: what is done is kept.
 
