@@ -18,6 +18,7 @@ from stremn.cli import main
 from stremn.data.clips import write_mask
 from stremn.data.video import open_frames
 from stremn.errors import InputError
+from stremn.files import machine
 from stremn.segmenting import segment_run, stopped, video_writer, writers
 from stremn.segmenting.sources import ClipRange, Webcam
 from stremn.segmenting.user_masks import read_user_masks
@@ -391,6 +392,8 @@ def test_what_a_killed_run_left_is_put_back_or_named(
     shutil.copytree(place / f".out.{dead}.old", place / f".out.{dead}.tmp")
     shutil.copytree(place / f".out.{dead}.old", place / f".out.{os.getpid()}.tmp")  # as PID 1 of a container
     (place / ".out.1.tmp").mkdir()  # a run that goes on
+    elsewhere = place / f".out.elsewhere.{dead}.tmp"  # on another machine, which shares the disk
+    shutil.copytree(place / f".out.{dead}.old", elsewhere)
     capsys.readouterr()
     assert main(arguments(place, weights)) == 2
     told = capsys.readouterr().err.splitlines()
@@ -400,8 +403,12 @@ def test_what_a_killed_run_left_is_put_back_or_named(
     for left in (place / f".out.{dead}.tmp", place / "out-2"):
         assert [line for line in told if f"{left} with 3 masks: it may be deleted" in line], told
         assert len(masks_in(left)) == 3
-    assert "out.1.tmp" not in "".join(told)
-    out.rename(place / f".out.{dead}.old")
+    assert (
+        "out.1.tmp" not in "".join(told)
+        and "elsewhere" not in "".join(told)
+        and len(masks_in(elsewhere)) == 3
+    )
+    out.rename(place / f".out.{machine()}.{dead}.old")
     assert main(["segment", "--resume", str(out)]) == 0 and len(masks_in(out)) == LENGTH
     told = capsys.readouterr().err.splitlines()
     assert len([line for line in told if "may be deleted" in line]) == 1, told

@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,18 +23,28 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What was at ``path`` stays until the new is complete, and where that cannot take its place.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = own_name(path, "tmp")
     _remove(scratch)
     try:
         yield scratch
         if scratch.is_dir():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            old = own_name(path, "old")
             swap(scratch, path, old)
             _remove(old)
         else:
             os.replace(scratch, path)
     finally:
         _remove(scratch)
+
+
+def machine() -> str:
+    """This machine, as in file names."""
+    return re.sub(r"[^\w-]", "-", platform.node())[:16] or "unnamed"
+
+
+def own_name(path: Path, kind: str) -> Path:
+    """A hidden name beside ``path`` that is this process's own, also among the machines of a shared disk."""
+    return path.with_name(f".{path.name}.{machine()}.{os.getpid()}.{kind}")
 
 
 def swap(new: Path, path: Path, old: Path) -> None:

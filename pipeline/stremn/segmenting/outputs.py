@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from stremn.errors import InputError, warn
-from stremn.files import replacing
+from stremn.files import machine, replacing
 from stremn.listing import is_litter
 
 
@@ -122,8 +122,11 @@ def _tell_left(out: Path) -> None:
 
 
 def _left_by_killed(out: Path) -> list[tuple[Path, int]]:
-    """Scratch folders (``.tmp``) and replaced results (``.old``) of processes that are gone, with their numbers."""
-    name = re.compile(rf"\.{re.escape(out.name)}\.(\d{{1,9}})\.(tmp|old)")
+    """Scratch folders (``.tmp``) and replaced results (``.old``) of processes that are gone, with their numbers.
+
+    Only of this machine: on a shared disk another's may still run. Names of older versions have no machine.
+    """
+    name = re.compile(rf"\.{re.escape(out.name)}\.(?:{machine()}\.)?(\d{{1,9}})\.(tmp|old)")
     beside = sorted(out.parent.glob(f".{glob.escape(out.name)}.*"))
     ours = [
         (path, int(known[1])) for path in beside if path.is_dir() and (known := name.fullmatch(path.name))
