@@ -3,6 +3,7 @@
 import math
 import shutil
 import signal
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from stremn.data.clips import Pixels, read_mask
 from stremn.data.frames import Frames
 from stremn.data.video import open_frames
-from stremn.errors import InputError
+from stremn.errors import InputError, InputWarning
 from stremn.figures.overlays import draw_overlay
 from stremn.figures.sheets import captioned_sheet
 from stremn.figures.style import save, spread
@@ -103,16 +104,18 @@ def try_settings(
     with output_folder(out, (PAGE,), overwrite=overwrite) as output:
         for size, rule in _combinations(settings, given.masks[start]):
             folder = output.folder / f"{size}-{rule}"
-            done = segment_video(
-                whole,
-                _before(end, given.masks),
-                folder,
-                remove=_before(end, given.removed),
-                start=start,
-                stop=end,
-                settings=settings.model_copy(update={"size": size, "policy": rule}),
-                **options,
-            )
+            with warnings.catch_warnings():  # what is to be told was told when the masks were read
+                warnings.simplefilter("ignore", InputWarning)
+                done = segment_video(
+                    whole,
+                    _before(end, given.masks),
+                    folder,
+                    remove=_before(end, given.removed),
+                    start=start,
+                    stop=end,
+                    settings=settings.model_copy(update={"size": size, "policy": rule}),
+                    **options,
+                )
             if done.signal:
                 raise KeyboardInterrupt if done.signal == signal.SIGINT else SystemExit(128 + done.signal)
             files = files_in(folder / OUTPUTS["masks"])
