@@ -23,8 +23,16 @@ def confidence_figure(ratings: Sequence[Rating]) -> Figure:
     for index, number in enumerate(sorted({one.object for one in ratings})):
         own = [one for one in ratings if one.object == number]
         frames, values = [one.frame for one in own], [one.confidence for one in own]
-        style = {"color": colour(index), "marker": marker(index) if len(own) <= FEW else "", "markersize": 3}
-        axes.plot(frames, values, linewidth=1.2, label=f"object {number}", **style)
+        each = marker(index) if len(own) <= FEW else ""
+        axes.plot(
+            frames,
+            values,
+            linewidth=1.2,
+            color=colour(index),
+            marker=each,
+            markersize=3,
+            label=f"object {number}",
+        )
         if number in lost:
             axes.plot(
                 lost[number], values[frames.index(lost[number])], "x", color=colour(index), markersize=10

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from scipy.special import entr
 
 from stremn.errors import InputError, short_reason
@@ -19,7 +20,7 @@ from stremn.files import replacing
 
 SIDE = 240  # pixels: larger frames are looked at on a grid of at least that many
 LEVELS = 8  # of each colour in a histogram
-LOST = 0.6
+LOST = 0.7
 """Confidence below which an object may be lost, chosen on training sequences of DAVIS (benchmarks/confidence.py)."""
 PATIENCE = 5  # frames in a row below it, until the end, before an object is said to be lost
 DIGITS = 4  # of numbers that are kept
@@ -54,6 +55,9 @@ class Rating:
     shift: float
 
 
+RATING = TypeAdapter(Rating)
+
+
 def _step(ids: NDArray[np.integer]) -> int:
     """Of the grid on which a frame is looked at."""
     return max(1, min(ids.shape) // SIDE)
@@ -73,7 +77,7 @@ def _signs(
     before: NDArray[np.bool_],
 ) -> dict[str, float]:
     """The signs of ``Rating`` of an object: its frame, mask and probability, what was given, the mask before."""
-    area, union = np.count_nonzero(mask), np.count_nonzero(mask | before)
+    area, union = int(np.count_nonzero(mask)), int(np.count_nonzero(mask | before))
     shift = 0.0
     if area and before.any():
         centres = [np.argwhere(one).mean(0) for one in (mask, before)]
@@ -119,7 +123,7 @@ class Watch:
         small, pixels = ids[::step, ::step], frame[::step, ::step]
         for number in given:
             mask = small == number
-            self._given[number] = (max(1, np.count_nonzero(mask)), _colours(pixels[mask]))
+            self._given[number] = (max(1, int(mask.sum())), _colours(pixels[mask]))
         self._before, self.frame = small, self.frame + 1
 
     def forget(self, objects: Iterable[int]) -> None:
@@ -150,7 +154,7 @@ class Watch:
         for row, one in enumerate(objects, 1):
             if one in self._given:
                 mask, likely = small == one, probabilities[row, ::step, ::step]
-                area = np.count_nonzero(ids == one)
+                area = int(np.count_nonzero(ids == one))
                 signs = _signs(
                     pixels, mask, likely, self._given[one], mask if before is None else before == one
                 )
@@ -188,15 +192,10 @@ def read_ratings(path: Path) -> list[Rating]:
     Raises:
         InputError: another file.
     """
-    whole = {"frame", "object", "area"}
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {n: int(v) if n in whole else float(v) for n, v in row.items()}
-                for row in csv.DictReader(file)
-            ]
-        return [Rating(**row) for row in rows]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+            return [RATING.validate_python(row) for row in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"expected the confidence of each frame in {path}, found: {short_reason(error)}"
         ) from None
