@@ -184,7 +184,7 @@ def _around(area: NDArray[np.bool_]) -> tuple[slice, slice]:
     found = []
     for axis in (1, 0):
         line = np.flatnonzero(area.any(axis))
-        room = round(MARGIN * max(np.ptp(line), len(area) / 8))
+        room = round(MARGIN * max(float(line[-1] - line[0]), len(area) / 8))
         found.append(slice(max(0, line[0] - room), line[-1] + 1 + room))
     return found[0], found[1]
 
