@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from stremn.figures.style import GREY, colour, legend, marker, new_axes, new_figure
+from stremn.figures.style import GREY, colour, marker, new_axes, new_figure, shared_legend
 from stremn.inference.confidence import LOST, Rating, lost_from
 
 FEW = 60  # frames up to which each one has a marker
@@ -40,5 +40,5 @@ def confidence_figure(ratings: Sequence[Rating]) -> Figure:
     axes.axhline(LOST, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel="frame", ylabel="confidence", ylim=(-0.03, 1.03))
     axes.margins(x=0.01)
-    legend(axes, loc="lower left", ncols=4)
+    shared_legend(figure, [axes])
     return figure
