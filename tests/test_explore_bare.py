@@ -46,7 +46,9 @@ class Bare:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.expose_function("asked", self._asked)
         css = (STATIC / "explorer.css").read_text(encoding="utf-8")
-        self.page.set_content(f"<style>body {{ margin: 0 }} {css}</style><div id='place'></div>")
+        empty = f"<!doctype html><style>body {{ margin: 0 }} {css}</style><div id='place'></div>"
+        self.page.route("http://bare.test/", lambda route: route.fulfill(body=empty, content_type="text/html"))
+        self.page.goto("http://bare.test/")
         self.page.add_script_tag(content=MODEL)
         begin = "shown.render({ model: window.model, el: document.getElementById('place') });"
         module = script().replace("export default", "const shown =") + begin

@@ -20,9 +20,9 @@ class Controls {
       title: "draw on this frame's mask, and go on from here", onclick: () => app.correct() }, "correct this mask");
     this.scaleBar = el("div", { class: "heat-scale" });
     this.header = el("header", {}, el("h2", {}, "Memory explorer"), el("label", {}, "run ", this.runSelect),
-      el("label", {}, "beside ", this.besideSelect), this.status, this.stopButton, this.resumeButton, el("span", { class: "gap" }),
+      el("label", {}, "beside ", this.besideSelect), this.status, this.stopButton, this.resumeButton, el("span", { class: "tools" },
       el("button", { type: "button", "data-do": "tour", title: "what is where, in five steps", onclick: () => app.tour.start() }, "tour"),
-      el("button", { type: "button", "data-do": "help", title: "words and keys", onclick: () => app.help.toggle() }, "help"));
+      el("button", { type: "button", "data-do": "help", title: "words and keys", onclick: () => app.help.toggle() }, "help")));
     this.root = this.row();
   }
 

@@ -30,6 +30,16 @@ class Help {
 
 const SEEN = "stremn-tour=seen";
 
+/** Whether the tour was seen; marks it so. A cookie, since the page's port is another one each time. */
+function tourSeen(mark = false) {
+  try {
+    if (mark) document.cookie = `${SEEN}; max-age=31536000; path=/; SameSite=Strict`;
+    return document.cookie.includes(SEEN);
+  } catch {
+    return true; // a sandboxed frame has no cookies
+  }
+}
+
 class Tour {
   constructor(app) {
     this.app = app;
@@ -41,7 +51,7 @@ class Tour {
     this.root = el("div", { class: "tour", role: "dialog", "aria-label": "tour", tabindex: -1, hidden: true }, this.text,
       el("div", { class: "row" }, this.count, this.backButton, this.nextButton, button("end", "end", () => this.end())));
     this.root.addEventListener("keydown", (event) => { if (event.key === "Escape") this.end(); });
-    this.offer = el("div", { class: "offer row", hidden: document.cookie.includes(SEEN) }, "New here? Five steps show what is where.",
+    this.offer = el("div", { class: "offer row", hidden: tourSeen() }, "New here? Five steps show what is where.",
       button("start", "start the tour", () => this.start()), button("no", "no, thanks", () => this.end()));
   }
 
@@ -84,10 +94,10 @@ class Tour {
     this.root.focus({ preventScroll: true });
   }
 
-  /** Over, and not offered again: a cookie, since the page's port is another one each time. */
+  /** Over, and not offered again. */
   end() {
     this.target?.classList.remove("toured");
     this.root.hidden = this.offer.hidden = true;
-    document.cookie = `${SEEN}; max-age=31536000; path=/; SameSite=Strict`;
+    tourSeen(true);
   }
 }

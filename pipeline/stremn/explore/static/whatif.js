@@ -47,7 +47,7 @@ class WhatIf {
     const [a, b] = [app.run, app.beside].map((n) => meanFrom(app.details.get(n), from));
     this.result.textContent = Number.isFinite(a) && Number.isFinite(b)
       ? `Mean J from frame ${from} on: ${a.toFixed(3)} (${main.name}), ${b.toFixed(3)} (${other.name}), `
-        + `difference ${b >= a ? "+" : "−"}${Math.abs(b - a).toFixed(3)}.` : "";
+        + `difference ${b >= a ? "+" : "−"}${Number(Math.abs(b - a).toPrecision(2))}.` : "";
   }
 }
 
