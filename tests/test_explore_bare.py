@@ -117,6 +117,7 @@ def test_a_change_that_changes_nothing_says_so(bare: Bare) -> None:
     bare.at(9)
     bare.page.locator("[data-do=rule]").click()
     bare.until("e.querySelector('.status.problem')?.textContent.includes('equal in every mask')")
+    assert "equal in every mask" in (bare.page.locator(".result").first.text_content() or "")
     assert len(bare.widget.session.runs) == 1
     bare.at(LENGTH - 1)
     bare.page.get_by_label("rule from here on").select_option("oldest")

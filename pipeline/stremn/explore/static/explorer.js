@@ -121,7 +121,10 @@ class App {
 
   async change(what) {
     const answer = await this.ask("change", { run: this.run, frame: this.frame, ...what });
-    if (!answer) return;
+    if (!answer) { // told where one looks, too
+      this.whatif.result.textContent = this.controls.status.textContent;
+      return;
+    }
     this.setRuns(answer);
     this.choose(this.run, answer.made);
   }

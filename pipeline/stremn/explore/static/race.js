@@ -15,13 +15,14 @@ class Race {
     this.left = el("span", { class: "status", "aria-live": "polite" });
     this.stopButton = el("button", { type: "button", "data-do": "stop-race", onclick: () => app.ask("stop") }, "stop");
     this.meter = el("div", { class: "row", hidden: true }, this.bar, this.left, this.stopButton);
+    this.note = el("p", { class: "result", "aria-live": "polite" });
     const set = (on) => el("button", { type: "button", onclick: () => this.choose(on) }, on ? "all" : "none");
     this.root = el("div", { class: "panel", "data-panel": "race", hidden: true },
       el("p", {}, "Each rule segments the same video from the same masks. Point at a row to see its curve, click it to look into that run."),
       this.rules,
       el("div", { class: "row" }, set(true), set(false), el("label", {}, "slots K ", this.count),
         el("button", { type: "button", class: "primary", "data-do": "race", onclick: () => this.start() }, "race")),
-      this.meter, this.title, this.canvas, el("div", { class: "wide" }, this.table));
+      this.note, this.meter, this.title, this.canvas, el("div", { class: "wide" }, this.table));
   }
 
   about() {
@@ -47,11 +48,12 @@ class Race {
     const { app } = this;
     const rules = this.boxes().filter((box) => box.checked).map((box) => box.dataset.rule);
     if (!rules.length) {
-      app.say("Choose at least one rule.", true);
+      this.note.textContent = "Choose at least one rule.";
       return;
     }
     const like = app.runs.length ? { run: app.run } : {};
     const answer = await app.ask("race", { ...like, rules, slots: Number(this.count.value) || null });
+    this.note.textContent = answer ? "" : app.controls.status.textContent;
     if (!answer) return;
     this.members = answer.made;
     this.began = null;

@@ -54,7 +54,7 @@ class Take {
     const { app } = this;
     if (!app.runs.length) return;
     const answer = await app.ask("save", { run: app.run, name: this.name.value, kinds: this.chosen(), download });
-    if (answer) this.outcome.textContent = "Writing …";
+    this.outcome.textContent = answer ? "Writing …" : app.controls.status.textContent;
   }
 
   /** How far it is; an archive is fetched in parts when it is made. */
