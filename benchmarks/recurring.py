@@ -2,7 +2,7 @@
 
     for stage in data pretrain finetune; do stremn run $stage --profile recurring; done
     python benchmarks/recurring.py --weights data/runs/recurring/finetune/networks/stremn/model.safetensors \
-        --folder data/prepared/recurring/vos/test --clips 24 --slots 5
+        --folder data/prepared/recurring/vos/test --clips 24 --slots 6
 
 Makes the clips where they are missing, segments them with each rule, saves what it has after each (a run that was
 stopped goes on), and prints mean J, J after returns, and the share of the headroom with its interval over clips.
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a checkpoint; default: the one of the package")
     parser.add_argument("--folder", type=Path, required=True, help="where the clips and the scores lie")
     parser.add_argument("--clips", type=int, default=24)
-    parser.add_argument("--slots", type=int, default=5)
+    parser.add_argument("--slots", type=int, default=6)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--greedy", type=int, default=0, help="clips for the greedy oracle, which is slow")
     parser.add_argument("--horizon", type=int, default=60, help="frames that the greedy oracle looks ahead")
@@ -66,7 +66,7 @@ def main() -> None:
 
 def clips_of(folder: Path, count: int) -> tuple[list[Clip], dict[str, Truth]]:
     """The unseen clips and what they show, made where they are missing."""
-    settings = RecurringSettings(kind="recurring", clips=count, seed=0)
+    settings = RecurringSettings(kind="recurring", clips=count, appearances=(4, 5), dwell=(10, 14), seed=0)
     for index in range(count):
         if not (folder / "Appearances" / f"test{index:04d}.json").is_file():
             write_recurring(folder, *make_recurring(settings, "test", index))

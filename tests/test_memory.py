@@ -21,7 +21,7 @@ from stremn.models.update import Judge
 H = W = 2
 SLOT_RULES = [name for name, entry in POLICIES.items() if entry.unit == "slot"]
 
-JUDGE = Judge(4)
+JUDGE = Judge(3)
 
 
 def template(

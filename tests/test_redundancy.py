@@ -1,4 +1,4 @@
-"""Redundancy and worth: which template tells what no other tells; the judge that learns it; training on returns."""
+"""Redundancy: which template tells what no other tells; the judge of looks that learns it; training on returns."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,13 @@ from stremn.generate.visits import RecurringSettings
 from stremn.inference.folder import segment_folder
 from stremn.inference.oracle import belady
 from stremn.memory import MemoryBuffer, MemoryState, Template, Trace, make_policy, write
-from stremn.memory.redundancy import UNSEEN, similarities_on_objects
+from stremn.memory.redundancy import BEFORE, UNSEEN, learned_redundancy, similarities_on_objects
 from stremn.models.stremn import STReMN
 from stremn.models.update import Judge
+from stremn.ops.similarity import normalised
 from stremn.tasks.rules import policy_for, usable_rules
 from stremn.tasks.vos import rollout
-from stremn.training.imitation import SCALE, Game, Games, imitation_loss
+from stremn.training.looks import Described, DescribedClips, look_loss
 
 H, W, LOOKS = 3, 4, 5
 
@@ -80,18 +81,55 @@ def test_a_hidden_object_is_redundant() -> None:
     assert held([0, 1, None, 2, 3, 4], slots=5)[-1] == [0, 1, 3, 4, 5]
 
 
-def test_a_worthless_look_stays_unless_the_judge_knows_it() -> None:
-    row = [0, 1, 4, 2, 3, 3, 3]  # 4 is a flash: unlike everything
-    assert 2 in held(row, slots=5)[-1]
-    judge = Judge(LOOKS + 8, key_dim=LOOKS + 8, width=1)
-    with torch.no_grad():
-        judge.key.weight.copy_(torch.eye(LOOKS + 8))
-        judge.first.weight.zero_()
-        judge.first.weight[0, (LOOKS + 8) + 4] = 1  # mean value 4 where the object is
-        judge.first.bias.zero_()
-        judge.last.weight.fill_(2.0)
-    assert 2 not in held(row, slots=5, name="learned_redundancy", judge=judge)[-1]
-    assert {row[f] for f in held(row, slots=5, name="learned_redundancy", judge=judge)[-1]} == {0, 1, 2, 3}
+def seeing_judge() -> Judge:
+    """A judge whose looks are the keys' own: another look is at right angles."""
+    judge = Judge(LOOKS + 8)
+    judge.embed = lambda described: normalised(described[..., :LOOKS])  # type: ignore[method-assign]
+    return judge
+
+
+def test_a_look_that_the_frames_before_did_not_show_goes() -> None:
+    row: list[int | None] = [0, 0, 1, 1, 1, 4, 2, 2, 2, 3, 3, 3, 3]  # 4 is a flash: unlike everything
+    assert 5 in held(row, slots=5)[-1]
+    after = held(row, slots=5, name="learned_redundancy", judge=seeing_judge())
+    assert 5 not in after[-1] and {row[frame] for frame in after[-1]} == {0, 1, 2, 3}
+
+
+def test_learned_redundancy_by_hand() -> None:
+    judge, policy, state = seeing_judge(), make_policy("learned_redundancy", slots=4), MemoryState.empty()
+    for frame, look in enumerate([0, 1, 1, None]):
+        state = write(state, replace(shows(look, frame), judge=judge), policy)
+    same, other = (float(torch.sigmoid(8 * (torch.tensor(cosine) - 0.5))) for cosine in (1.0, 0.0))
+    # frame 0 has nothing before it; 1 has 0, and 0's own look for the four frames before the clip; 3 is hidden
+    before = [1.0 * same, other, (same + 4 * other) / 5, other]
+    nearest = [other, same, same, other]
+    found = learned_redundancy(state, replace(shows(2, 4), judge=judge))[0, 0]
+    expected = [near + 1 - seen for near, seen in zip(nearest, before, strict=True)]
+    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_late_objects_and_resumed_memories_keep_their_looks() -> None:
+    judge, policy = seeing_judge(), make_policy("learned_redundancy", slots=4)
+    memory = MemoryBuffer(policy)
+    for frame, look in enumerate([0, 1, 1, 2]):
+        memory.write(replace(shows(look, frame), judge=judge))
+    memory.add_objects(1)
+    late = shows(3, 4)
+    two = {
+        name: getattr(late, name).expand(-1, 2, *[-1] * (getattr(late, name).ndim - 2))
+        for name in ("key", "value", "update_key", "present", "given", "foreground")
+    }
+    memory.write(replace(late, **two, judge=judge))
+    looks_BOKAE = memory.state.looks
+    assert looks_BOKAE is not None
+    slot = int(memory.state.frame_index[0, 1].argmax())
+    own, before = looks_BOKAE[0, :, slot, 0], looks_BOKAE[0, :, slot, 1:]
+    assert torch.equal(before[1], own[1].expand(BEFORE, -1))  # of the late object nothing is known
+    assert not torch.equal(before[0, 0], own[0])
+    again = MemoryBuffer(policy, MemoryState(**memory.state.tensors(), size=memory.state.size))
+    for one in (memory, again):
+        one.write(replace(shows(0, 5), **{k: v.clone() for k, v in two.items()}, frame=5, judge=judge))
+    assert torch.equal(memory.state.looks, again.state.looks)  # type: ignore[arg-type]
 
 
 def test_similarities_on_objects_by_hand() -> None:
@@ -110,11 +148,11 @@ def test_similarities_on_objects_by_hand() -> None:
 def test_a_network_without_a_judge_says_how_to_get_one() -> None:
     network = STReMN(backbone="tiny", key_dim=8, value_dim=16, update_dim=8, decoder_dims=[8, 8, 8])
     assert "learned_redundancy" not in usable_rules(network) and "redundancy" in usable_rules(network)
-    with pytest.raises(InputError, match="`imitation`"):
+    with pytest.raises(InputError, match="`judge`"):
         policy_for(network, "learned_redundancy")
     network.add_judge()
     assert policy_for(network, "learned_redundancy", slots=4).slots == 4
-    with pytest.raises(InputError, match="`imitation`"):
+    with pytest.raises(InputError, match="`judge`"):
         held([0, 1, 2, 3], slots=3, name="learned_redundancy")
 
 
@@ -127,59 +165,40 @@ def test_needed_in_ranks_as_belady() -> None:
     assert needed_in(truth, 2, [0, 1], 5, [0]) == NEVER_AGAIN
 
 
-def game(row: list[int], flashes: set[int] = frozenset()) -> Game:  # type: ignore[assignment]
-    """A game on perfect features; a flash is a look of its own."""
-    looks = [4 if t in flashes else look for t, look in enumerate(row)]
-    templates = [shows(look, t, background=t % 7) for t, look in enumerate(looks)]
-    values = torch.stack([t.value[0].flatten(-2).transpose(-1, -2) for t in templates], 1)[None]
-    covers = torch.stack([t.foreground[0].flatten(-2) for t in templates], 1)[None]  # type: ignore[index]
-    return Game(
-        values, covers, Truth(np.array(row)[:, None], np.isin(np.arange(len(row)), list(flashes))[:, None])
-    )
-
-
-def row_of(seed: int) -> tuple[list[int], set[int]]:
-    rng = np.random.default_rng(seed)
-    row = [int(look) for look in rng.permutation(4) for _ in range(8)] * 2
-    return row, {int(t) for t in rng.choice(np.arange(1, len(row)), 8, replace=False)}
-
-
-def test_the_judge_learns_what_belady_does() -> None:
+def test_the_judge_learns_which_looks_are_the_same() -> None:
     torch.manual_seed(0)
-    judge = Judge(LOOKS + 8)
+    judge = Judge(8)
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
+    keys = torch.nn.functional.one_hot(torch.arange(4), 16).float() * 2
+    row = [0, 1, 2, 3] * 6
 
-    def agreement() -> float:
+    def batch(seed: int) -> Described:
+        noise = 0.5 * torch.randn(1, len(row), 16, generator=torch.Generator().manual_seed(seed))
+        return Described([keys[row][None] + noise], [Truth(np.array(row)[:, None], np.zeros((24, 1), bool))])
+
+    def right() -> float:
         with torch.no_grad():
-            g = torch.Generator().manual_seed(1)
-            return float(
-                np.mean(
-                    [float(imitation_loss(judge, game(*row_of(s)), g)["agreement"]) for s in range(50, 55)]
-                )
-            )
+            return float(look_loss(judge, batch(1000), torch.Generator())["right"])
 
-    before = agreement()
-    for step in range(40):
+    before = right()
+    for step in range(100):
         optimizer.zero_grad()
-        imitation_loss(judge, game(*row_of(step)), torch.Generator().manual_seed(step))["loss"].backward()
+        look_loss(judge, batch(step), torch.Generator())["loss"].backward()
         optimizer.step()
-    assert before < 0.8 < 0.9 < agreement()
+    assert before < 0.8 < 0.9 < right()
 
 
-def test_the_loss_of_imitation_by_hand() -> None:
-    one = game([0, 0, 1, 0, 2])
-    judge = Judge(LOOKS + 8, key_dim=LOOKS + 8)
-    with torch.no_grad():
-        judge.key.weight.copy_(torch.eye(LOOKS + 8))
-    found = imitation_loss(judge, one, torch.Generator(), slots=(4, 4), follow_oracle=0.0)
-    # frame 4 comes to the slots 0, 1, 2, 3: 1 and 3 are duplicates of 0 (similarity 1), 2 is like nothing
-    unlike = UNSEEN / (2 + UNSEEN)
-    scores = torch.tensor([1.0, unlike, 1.0]) * SCALE
-    expected = -scores.log_softmax(0)[[0, 2]].logsumexp(0)
-    assert (
-        float(found["loss"].detach()) == pytest.approx(float(expected), abs=1e-4)
-        and float(found["agreement"]) == 1
-    )
+def test_the_loss_of_looks_by_hand() -> None:
+    judge = seeing_judge()
+    row = [0, 1, 1, 2]
+    keys = torch.nn.functional.one_hot(torch.tensor(row), 2 * (LOOKS + 8)).float()[None]
+    worthless = np.array([[False], [False], [False], [True]])
+    found = look_loss(judge, Described([keys], [Truth(np.array(row)[:, None], worthless)]), torch.Generator())
+    # the pair (1, 2) is the same, four ordered pairs are not; frame 3 is worthless
+    log = torch.nn.functional.logsigmoid
+    expected = -(log(torch.tensor(4.0)) + log(torch.tensor(4.0))) / 2
+    assert float(found["loss"].detach()) == pytest.approx(float(expected), abs=1e-5)
+    assert float(found["right"]) == 1
 
 
 @pytest.fixture(scope="module")
@@ -219,27 +238,33 @@ def test_a_sampler_without_returns_draws_what_it_always_drew(recurring: Path) ->
     assert never.batch(0).frames.shape == always.batch(0).frames.shape
 
 
-def test_games_are_what_the_network_makes_of_the_true_masks(recurring: Path, tmp_path: Path) -> None:
+def test_clips_are_described_by_what_the_network_makes_of_the_true_masks(
+    recurring: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     network = STReMN(backbone="tiny", key_dim=8, value_dim=16, update_dim=8, decoder_dims=[8, 8, 8]).eval()
     clips = open_clip_folder(recurring, "")
-    games = Games(network, clips, most=2, seed=0)
-    assert games.batch(0) is not games.batch(1) and games.batch(2) in (games.batch(0), games.batch(1))
-    one = games.batch(0)
-    clip = clips[0] if one.truth is games.truths[0] else clips[1]
-    frame = 50
+    batch = DescribedClips(network, clips, batch=3, seed=0).batch(0)
+    keys, clip = next(
+        (keys, clips[i])
+        for keys, truth in zip(batch.keys, batch.truths, strict=True)
+        for i, known in enumerate(truths_of(clips))
+        if np.array_equal(truth.shown, known.shown)
+    )
+    frame = next(t for t in range(40, 120) if (clip.masks[t] == 1).any())
     with torch.no_grad():
         query = network.encode_query(
             torch.from_numpy(clip.frames[frame]).permute(2, 0, 1)[None].float() / 255
         )
-        masks = torch.stack([torch.from_numpy(clip.masks[frame] == o + 1) for o in range(clip.objects)])[
-            None
-        ].float()
-        value = network.encode_memory(query, masks)[1].flatten(-2).transpose(-1, -2)
-    assert torch.allclose(one.values[:, :, frame], value, atol=1e-5)
+        mask = torch.from_numpy(clip.masks[frame] == 1)[None, None].float()
+        key = network.encode_memory(query, mask)[0][0, 0].flatten(-2)
+    cover = torch.nn.functional.adaptive_avg_pool2d(mask, query.key.shape[-2:]).flatten()
+    mean = (key * cover).sum(-1) / cover.sum()
+    deviation = ((key - mean[:, None]).square() * cover).sum(-1).div(cover.sum()).sqrt()
+    assert torch.allclose(keys[0, frame], torch.cat([mean, deviation]), atol=1e-4)
     (tmp_path / "plain" / "JPEGImages").mkdir(parents=True)
     with pytest.raises(InputError, match="kind: recurring"):
-        Games(network, type(clips)(tmp_path, []), most=2)
+        DescribedClips(network, type(clips)(tmp_path, []), batch=2)
 
 
 def test_the_oracle_segments_a_folder_with_what_its_clips_show(recurring: Path) -> None:

@@ -64,7 +64,7 @@ def check_held(held: dict[str, Tensor], like: dict[str, Tensor], size: tuple[int
             raise ValueError(f"the tensor {name} is {'missing' if name in like else 'not known'}")
         found, wanted = held[name], list(like[name].shape)
         wanted[2] = held["frame_index"].shape[2]
-        if found.ndim == 5:
+        if found.ndim == 5 and name != "looks":
             wanted[3] = size[0] * size[1]
         one_key = [wanted[0], 1, *wanted[2:]] if name == "keys" else wanted
         if found.dtype != like[name].dtype or list(found.shape) not in (wanted, one_key):

@@ -10,9 +10,9 @@ from torch import Tensor
 from stremn.memory.fusion import fused_slots, wanted
 from stremn.memory.policy import Policy
 from stremn.memory.read import read
-from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
+from stremn.memory.state import EMPTY, MemoryState, Template
 from stremn.memory.trace import Trace
-from stremn.memory.write import decide, let_pass
+from stremn.memory.write import decide, let_pass, rows_of
 from stremn.ops.attention import Affinity
 
 
@@ -75,7 +75,7 @@ class MemoryBuffer:
         if fused is not None:
             for name, tensor in fused.tensors.items():
                 self._room[name][fused.where] = tensor
-        new = template_tokens(template, self.policy)
+        new = rows_of(self.state, template, self.policy)
         new["frame_index"] = torch.where(template.present, template.frame, EMPTY)
         new["given"] = template.given & template.present
         stored, slot = weights_BOS.max(-1)

@@ -52,11 +52,10 @@ POLICIES |= {
     ),
     "learned_redundancy": Entry(
         when_full(slot_rules.learned_redundancy),
-        "Learned redundancy and worth",
+        "Learned redundancy",
         "Differs: see memory.redundancy",
         True,
         judged=True,
-        sees_objects=True,
     ),
     "rmem": Entry(when_full(rivals.rmem), "RMem", "RMem, CVPR 2024", True),
     "readmem": Entry(when_full(rivals.readmem), "READMem", "READMem, BMVC 2023", True),

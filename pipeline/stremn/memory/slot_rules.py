@@ -106,7 +106,7 @@ def redundancy(incoming: Incoming) -> Tensor:
 
 
 def learned_redundancy(incoming: Incoming) -> Tensor:
-    """Redundancy and worth as the network's judge sees them; see ``memory.redundancy``."""
+    """The look that another template shows, or the frames before did not show; see ``memory.redundancy``."""
     return best(incoming.similarity("learned_redundancy"), incoming.evictable)
 
 

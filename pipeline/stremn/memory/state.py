@@ -36,12 +36,12 @@ class Fusion:
 class Judge(Protocol):
     """A learned view of templates, see ``models.update.Judge``."""
 
-    def keys(self, values: Tensor) -> Tensor:
-        """What templates are compared by, of length 1: (…, N, Cv) → (…, N, Cu)."""
+    def look(self, keys_BONC: Tensor, covers_BON: Tensor) -> Tensor:
+        """Which look of the object a template shows, (B, O, E)."""
         ...
 
-    def worthless(self, values_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
-        """(B, O, K), any real number, added to a slot's redundancy: high, the template goes first."""
+    def same(self, looks_IE: Tensor, others_JE: Tensor) -> Tensor:
+        """Probability that a look is the same as another one, (…, I, J) in [0, 1]."""
         ...
 
 
@@ -67,7 +67,7 @@ class Template:
         cover: share of each position that the object covers, (B, O, 1, h, w) in [0, 1]; None unless a
             regulariser asks for it (see ``ops.affinity_regularisers``).
         foreground: probability of each object at each position, (B, O, h, w); None where nothing is known of it.
-        judge: the network's learned view of templates, for the rule ``learned_redundancy``; None where it has none.
+        judge: the network's judge of looks, for the rule ``learned_redundancy``; None where it has none.
         affinity: how the network compares keys, for rules that look at the read.
     """
 
@@ -104,6 +104,7 @@ class MemoryState:
         given: boolean (B, O, K), the slot's mask was given.
         size: (h, w).
         covers: ``Template.cover`` of the slots, (B, O, K, N, 1); None where the templates have none.
+        looks: see ``redundancy.looks``, (B, O, K, 1 + BEFORE, E); None where the rule does not ask for them.
     """
 
     keys: Tensor
@@ -113,6 +114,7 @@ class MemoryState:
     given: Tensor
     size: tuple[int, int] = (0, 0)
     covers: Tensor | None = None
+    looks: Tensor | None = None
 
     @classmethod
     def empty(cls) -> "MemoryState":
@@ -131,7 +133,7 @@ class MemoryState:
         return self.frame_index != EMPTY
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors by name: five, and ``covers`` where there are any."""
+        """The tensors by name: five, and ``covers`` and ``looks`` where there are any."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "size"}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 

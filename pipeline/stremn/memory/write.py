@@ -14,7 +14,7 @@ from stremn.errors import InputError
 from stremn.memory.fusion import fused_state, similarity_to_newer
 from stremn.memory.incoming import Incoming
 from stremn.memory.policy import Policy
-from stremn.memory.redundancy import redundancy
+from stremn.memory.redundancy import learned_redundancy, looks, redundancy
 from stremn.memory.rivals import determinants_without, foreground_shares
 from stremn.memory.state import EMPTY, MemoryState, Template, template_tokens
 from stremn.memory.trace import Trace
@@ -138,7 +138,7 @@ def apply(state: MemoryState, template: Template, weights_BOS: Tensor, policy: P
     if not weights.shape[-1]:  # an empty memory and nothing to store
         return state
     stored = {}
-    for name, new in template_tokens(template, policy).items():
+    for name, new in rows_of(state, template, policy).items():
         old = getattr(state, name) if state.slots else new.new_empty(*new.shape[:2], 0, *new.shape[2:])
         padded = F.pad(old, (0, 0, 0, 0, 0, 1)) if grows else old
         stored[name] = _blend(padded, new, weights[:, : new.shape[1]])
@@ -153,6 +153,12 @@ def apply(state: MemoryState, template: Template, weights_BOS: Tensor, policy: P
         given=torch.where(chosen, (template.given & template.present)[..., None], given),
         size=(template.value.shape[-2], template.value.shape[-1]),
     )
+
+
+def rows_of(state: MemoryState, template: Template, policy: Policy) -> dict[str, Tensor]:
+    """What a slot holds of a template, by the tensor of the state."""
+    rows = template_tokens(template, policy)
+    return {**rows, "looks": looks(state, template)} if policy.entry.judged else rows
 
 
 def _blend(old: Tensor, new: Tensor, weights: Tensor) -> Tensor:
@@ -179,8 +185,10 @@ def _scores(state: MemoryState, template: Template, which: str, shared: bool) ->
         scores = similarity_to_newer(state)
     elif which == "foreground":
         scores = foreground_shares(state, template)
-    elif which in ("redundancy", "learned_redundancy"):
-        scores = redundancy(state, template, learned=which == "learned_redundancy")
+    elif which == "redundancy":
+        scores = redundancy(state, template)
+    elif which == "learned_redundancy":
+        scores = learned_redundancy(state, template)
     elif which == "determinant":
         scores = determinants_without(state)
     else:

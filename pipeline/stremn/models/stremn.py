@@ -38,7 +38,7 @@ class STReMN(VOSNetwork):
         update_from: what the incoming side of Eq. 1 sees: ``image``, the query encoder's update key (the
             paper), or ``mask``, the incoming template's own update key, from frame and mask.
         update_age: a learned function of a slot's age is added to its score. Differs: the paper has none.
-        judge: a learned judge of templates, for the rule ``learned_redundancy``. Differs: the paper has none.
+        judge: a learned judge of looks, for the rule ``learned_redundancy``. Differs: the paper has none.
         fusion: fuse evicted templates into others (Eqs. 6–12): entry of ``memory.fusion.STRATEGIES``; None:
             no fusion module, as the paper's final system.
 
@@ -109,8 +109,8 @@ class STReMN(VOSNetwork):
         self.std: Tensor
 
     def add_judge(self) -> Judge:
-        """A new judge of templates, which is to be trained (``training.imitation``)."""
-        self.judge, self.judges = Judge(self.memory_value.out_channels), True
+        """A new judge of looks, which is to be trained (``training.looks``)."""
+        self.judge, self.judges = Judge(self.query_key.out_channels), True
         return self.judge
 
     @property

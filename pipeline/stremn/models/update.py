@@ -1,4 +1,4 @@
-"""Variants of the learned update: a slot's age, and a judge of templates (not in the papers)."""
+"""Variants of the learned update: a slot's age, and a judge of looks (not in the papers)."""
 
 import torch
 from torch import Tensor, nn
@@ -28,33 +28,47 @@ class AgeScore(nn.Module):
 
 
 class Judge(nn.Module):
-    """How much alike two templates are, and which are worth nothing: learned by imitation, see ``training.imitation``.
+    """Which look of an object a template shows, as a vector: learned, see ``training.looks``.
 
-    A linear map of a template's values makes the keys that are compared. Of its mean value, the mean where the object
-    is, and how much the object covers, a small network makes a number that starts at 0: a hidden, blurred or
-    flashed object tells nothing.
+    A small network makes it of the mean and the deviation of the template's keys where the object is.
 
     Args:
-        value_dim: channels of the values.
         key_dim: channels of the keys.
         width: units of the small network.
+        look_dim: channels of a look.
     """
 
-    def __init__(self, value_dim: int, key_dim: int = 32, width: int = 32) -> None:
+    def __init__(self, key_dim: int, width: int = 64, look_dim: int = 32) -> None:
         super().__init__()
-        self.key = nn.Linear(value_dim, key_dim, bias=False)
-        self.first, self.last = nn.Linear(2 * value_dim + 1, width), nn.Linear(width, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.norm = nn.LayerNorm(2 * key_dim)
+        self.first, self.last = nn.Linear(2 * key_dim, width), nn.Linear(width, look_dim)
+        self.scale, self.offset = nn.Parameter(torch.tensor(8.0)), nn.Parameter(torch.tensor(0.5))
 
-    def keys(self, values: Tensor) -> Tensor:
-        """Of length 1: (…, N, Cv) → (…, N, Cu)."""
-        return normalised(self.key(values))
+    def look(self, keys_BONC: Tensor, covers_BON: Tensor) -> Tensor:
+        """(B, O, E), of length 1; shorter where the object covers less than one position.
 
-    def worthless(self, values_BOKNC: Tensor, covers_BOKN: Tensor) -> Tensor:
-        """(B, O, K), any real number, added to a slot's redundancy: high, the template goes first."""
-        cover = covers_BOKN[..., None]
-        area = cover.mean(-2)
-        inside = (values_BOKNC * cover).mean(-2) / area.clamp_min(1e-3)
-        seen = torch.cat([values_BOKNC.mean(-2), inside, area], -1)
-        return self.last(self.first(seen).relu()).squeeze(-1)
+        Args:
+            keys_BONC: read keys of a template.
+            covers_BON: share of each position that the object covers, in [0, 1].
+        """
+        return self.embed(describe(keys_BONC, covers_BON)) * covers_BON.sum(-1, keepdim=True).clamp(max=1)
+
+    def embed(self, described: Tensor) -> Tensor:
+        """What ``describe`` found (…, 2C) as looks of length 1 (…, E)."""
+        return normalised(self.last(self.first(self.norm(described)).relu()))
+
+    def same(self, looks_IE: Tensor, others_JE: Tensor) -> Tensor:
+        """Probability that a look is the same as another one: (…, I, E), (…, J, E) → (…, I, J) in [0, 1]."""
+        return self.same_logits(looks_IE, others_JE).sigmoid()
+
+    def same_logits(self, looks_IE: Tensor, others_JE: Tensor) -> Tensor:
+        """The log odds of ``same``."""
+        return self.scale * (looks_IE @ others_JE.transpose(-1, -2) - self.offset)
+
+
+def describe(keys_NC: Tensor, covers_N: Tensor) -> Tensor:
+    """Mean and standard deviation of keys (…, N, C) over what an object covers (…, N): (…, 2C)."""
+    weights = (covers_N / covers_N.sum(-1, keepdim=True).clamp_min(1e-3))[..., None]
+    mean = (keys_NC * weights).sum(-2)
+    variance = ((keys_NC - mean[..., None, :]).square() * weights).sum(-2)
+    return torch.cat([mean, variance.clamp_min(1e-12).sqrt()], -1)

@@ -21,21 +21,19 @@ from stremn.settings import Settings
 from stremn.stages.base import Stage
 from stremn.stages.networks import Trained, TrainingSettings, save_networks, train_networks
 from stremn.training.clip_loss import clip_loss, validation_score
-from stremn.training.imitation import Games, imitation_loss
+from stremn.training.looks import DescribedClips, look_loss
 from stremn.training.loop import Plan, fit, seed_everything
 
 
-class Imitation(Settings):
-    """How a judge of templates is trained, see ``training.imitation``."""
+class JudgeTraining(Settings):
+    """How a judge of looks is trained, see ``training.looks``."""
 
-    steps: int = Field(ge=1)
-    """Games played, one a step."""
+    steps: int = Field(default=300, ge=1)
+    """Steps."""
+    batch: int = 4
+    """Clips per step."""
     learning_rate: float = 2e-3
-    """Of Adam at the start; it falls to a twentieth."""
-    clips: int = 160
-    """Training clips that are used; their templates are kept in memory."""
-    slots: tuple[int, int] = (4, 6)
-    """Smallest and largest number of slots of a game."""
+    """Of Adam at the start; it falls to a hundredth."""
 
 
 class Parameters(TrainingSettings):
@@ -59,9 +57,9 @@ class Parameters(TrainingSettings):
     """Share of the clips whose frames show a return, of generated clips that know their appearances."""
     slots: tuple[int, int] = (2, 6)
     """Smallest and largest number of memory slots drawn per batch."""
-    imitation: Imitation | None = None
-    """A judge of templates for the rule ``learned_redundancy``, on generated clips that know their appearances, after
-    all else and without changing it; None: no judge."""
+    judge: JudgeTraining | None = None
+    """A judge of looks for the rule ``learned_redundancy``, trained on generated clips that know their appearances,
+    after all else and without changing it; None: no judge."""
     validation: int = 8
     """Held-out clips for the curve and the choice of weights."""
     validation_frames: int = 24
@@ -102,36 +100,36 @@ def train(stage: Stage[Parameters], sampler: ClipSampler) -> dict[str, Trained]:
         partial(clip_loss, slots=p.slots),
         partial(validation_score, batches=_held_out(stage), slots=p.slots[1], device=p.device),
     )
-    return trained if p.imitation is None else {name: _judged(stage, name, trained[name]) for name in trained}
+    return trained if p.judge is None else {name: _judged(stage, name, trained[name]) for name in trained}
 
 
 def _judged(stage: Stage[Parameters], name: str, one: Trained) -> Trained:
-    """The network with a judge of its templates; one that learns no update stays as it is."""
+    """The network with a judge of looks; one that learns no update stays as it is."""
     p, model = stage.parameters, one.model
-    if p.imitation is None or not isinstance(model, STReMN):
+    if p.judge is None or not isinstance(model, STReMN):
         return one
     seed = p.seeds.get(name, p.seed)
     seed_everything(seed)
     judge = model.add_judge()
-    games = Games(model, prepared.clips(stage.inputs("data") / "vos" / "train"), p.imitation.clips, seed)
-    rate = p.imitation.learning_rate
+    clips = prepared.clips(stage.inputs("data") / "vos" / "train")
     plan = Plan(
-        steps=p.imitation.steps,
-        learning_rate=rate,
+        steps=p.judge.steps,
+        learning_rate=p.judge.learning_rate,
         schedule="cosine",
-        final_learning_rate=rate / 20,
-        warmup=10,
+        final_learning_rate=p.judge.learning_rate / 100,
+        log_every=20,
     )
     fit(
         judge,
-        partial(batches, games),
-        partial(imitation_loss, slots=p.imitation.slots),
+        partial(batches, DescribedClips(model, clips, p.judge.batch, seed)),
+        look_loss,
         plan,
         seed=seed,
         log=lambda step, row: stage.log(step, {f"{name}.judge.{key}": value for key, value in row.items()}),
         device=p.device,
         description=f"{stage.name} {name}, judge",
     )
+    judge.eval()
     return replace(one, meta={**one.meta, "fields": {**one.meta["fields"], "judge": True}})
 
 
