@@ -1,5 +1,6 @@
 """The explorer without a browser: looking back, what if, races, trace files, what the widget is told."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from stremn.errors import InputError
 from stremn.explore import packing
 from stremn.explore.heat import heat_maps
 from stremn.explore.masks import Masks, first_seen
-from stremn.explore.page import page
+from stremn.explore.page import OneKernel, page
 from stremn.explore.pictures import ArrayPictures, pictures
 from stremn.explore.prediction import Predictions
 from stremn.explore.session import Session
@@ -562,8 +563,28 @@ def test_an_unknown_rule_is_told_before_the_page(
 
 def test_the_page_is_one_call() -> None:
     (cell,) = page({"video": "a b.mp4", "mask": None, "slots": 4}).cells
-    assert cell.source.endswith("explorer(video='a b.mp4', slots=4)")
+    assert "    shown = explorer(video='a b.mp4', slots=4)\n" in cell.source
     compile(cell.source, "page", "exec")
+
+
+def test_all_tabs_have_one_kernel_which_ends_when_none_is_left() -> None:
+    async def two_tabs() -> None:
+        manager = OneKernel(cull_idle_timeout=1, cull_interval=1)
+        first, second = await asyncio.gather(*(manager.start_kernel(kernel_name="python3") for _ in range(2)))
+        assert first == second and manager.list_kernel_ids() == [first]
+        manager.notify_connect(first)
+        await asyncio.sleep(3)
+        assert manager.list_kernel_ids() == [first]  # a tab is open
+        manager.notify_disconnect(first)
+        for _ in range(300):
+            if not manager.list_kernel_ids():
+                break
+            await asyncio.sleep(0.1)
+        assert manager.list_kernel_ids() == []
+        assert await manager.start_kernel(kernel_name="python3") == first  # a later tab starts anew
+        await manager.shutdown_all()
+
+    asyncio.run(two_tabs())
 
 
 def test_the_script_loads_nothing() -> None:

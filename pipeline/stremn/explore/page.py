@@ -1,5 +1,6 @@
-"""The explorer as a page: one notebook cell, served by voila on this machine only."""
+"""The explorer as a page: one notebook cell, served by voila on this machine only, in one kernel for all tabs."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -9,13 +10,16 @@ import socket
 import sys
 import tempfile
 import threading
+import uuid
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from tornado.web import ErrorHandler
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado.web import ErrorHandler, RequestHandler
+from traitlets.config import Config
 
 from stremn.errors import InputError
 
@@ -25,24 +29,67 @@ QUIET = (
     "--Voila.log_level=ERROR",
     "--KernelManager.transport_encryption=auto",
 )  # encrypted: nothing to warn of
+TITLES = {"explorer": "Memory explorer", "masker": "First mask"}
 SHARE = Path(__file__).parent / "share"  # our template of the page: voila's own loads fonts from the network
 
 
-def page(settings: Mapping[str, Any]) -> nbformat.NotebookNode:
-    """The page's notebook: the call of ``explorer`` with these settings."""
+AWAY = 1800  # seconds without a tab and without work after which the kernel, and with it the session, ends
+
+
+class OneKernel(AsyncMappingKernelManager):
+    """All tabs have the same kernel, so that a reload or a second tab finds the session as it was."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._one, self._lock = str(uuid.uuid4()), asyncio.Lock()
+
+    async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
+        """The kernel; it is started where it does not run."""
+        async with self._lock:
+            return str(await super().start_kernel(**{**options, "kernel_id": self._one}))
+
+
+CONFIG = Config(
+    VoilaConfiguration={"multi_kernel_manager_class": OneKernel},
+    OneKernel={"cull_idle_timeout": AWAY, "cull_interval": 30},
+)
+
+
+class TabClosed(RequestHandler):
+    """A tab that is closed, or loaded again, asks to end its kernel; the others may need it: see ``AWAY``."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Not needed: nothing is done."""
+
+    def post(self, _: str) -> None:
+        """Leave the kernel as it is."""
+        self.set_status(204)
+
+
+def page(settings: Mapping[str, Any], what: str = "explorer") -> nbformat.NotebookNode:
+    """The page's notebook: the widget that ``what`` makes with these settings, made once for all tabs."""
     given = ", ".join(f"{name}={value!r}" for name, value in settings.items() if value is not None)
     book = nbformat.v4.new_notebook()
-    book.metadata["title"] = "Memory explorer"
+    book.metadata["title"] = TITLES[what]
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    book.cells = [nbformat.v4.new_code_cell(f"from stremn.explore.open import explorer\n\nexplorer({given})")]
+    lines = (
+        f"from stremn.explore.open import {what}",
+        "",
+        'if "shown" not in globals():',
+        f"    shown = {what}({given})",
+        "shown",
+    )
+    book.cells = [nbformat.v4.new_code_cell("\n".join(lines))]
     return book
 
 
-def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool = True) -> None:
+def serve(
+    settings: Mapping[str, Any], what: str = "explorer", *, port: int | None = None, browser: bool = True
+) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
-        settings: of ``stremn.explore.open.explorer``; paths absolute.
+        settings: of the function ``what`` of ``stremn.explore.open``; paths absolute.
         port: None: any free one.
         browser: open the page.
 
@@ -57,11 +104,13 @@ def serve(settings: Mapping[str, Any], *, port: int | None = None, browser: bool
     token = secrets.token_hex(24)
     url = f"http://{ADDRESS}:{taken}/?token={token}"
     with tempfile.TemporaryDirectory(prefix="stremn-explore-") as folder:
-        path = Path(folder) / "explorer.ipynb"
-        nbformat.write(page(settings), path)
-        app = _local(Voila)(ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token)
+        path = Path(folder) / f"{what}.ipynb"
+        nbformat.write(page(settings, what), path)
+        app = _local(Voila)(
+            ip=ADDRESS, port=taken, port_retries=0, open_browser=False, token=token, config=CONFIG
+        )
         app.initialize([str(path), "--template=stremn", *QUIET])
-        print(f"explorer: {url}\nCtrl-C stops it.", flush=True)
+        print(f"{what}: {url}\nCtrl-C stops it.", flush=True)
         if browser:
             threading.Timer(1.0, webbrowser.open, [url]).start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the kernels too
@@ -78,6 +127,10 @@ def _local(voila: type[Any]) -> type[Any]:
     """
 
     class Local(voila):  # type: ignore[misc]
+        def init_handlers(self) -> list[Any]:
+            shutdown = r".*/voila/api/shutdown/(.*)"
+            return [(shutdown, TabClosed), *super().init_handlers()]
+
         def listen(self) -> None:
             found = self.app.find_handler
 
