@@ -10,6 +10,7 @@ from stremn import __version__
 from stremn.commands.data import app as data_app
 from stremn.commands.explore import explore
 from stremn.commands.info import info
+from stremn.commands.mask import mask
 from stremn.commands.predict import predict
 from stremn.commands.score import app as score_app
 from stremn.commands.segment import segment
@@ -36,7 +37,7 @@ def root(
 ) -> None:
     """STReMN: segment objects in videos, and predict how videos go on, with a memory of a few slots.
 
-    Start with `stremn info`, then with `stremn segment`. Each command explains itself:
+    Start with `stremn info`, then with `stremn mask` and `stremn segment`. Each command explains itself:
     `stremn segment --help`.
     """
     if version:
@@ -44,7 +45,7 @@ def root(
         raise typer.Exit
 
 
-for command in (segment, predict, run, code, log, report, site, systems, info, explore):
+for command in (mask, segment, predict, run, code, log, report, site, systems, info, explore):
     app.command()(command)
 app.command("set")(set_values)
 app.add_typer(data_app, name="data")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stremn.commands.options import Checkpoint, Device, Plugin, Slots
+from stremn.commands.options import Checkpoint, Device, NoBrowser, Plugin, Port, Slots
 from stremn.errors import InputError
 
 Video = Annotated[
@@ -33,8 +33,6 @@ Size = Annotated[
 Predictor = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Weights of a predictor, for the tab Prediction.")
 ]
-Port = Annotated[int | None, typer.Option(min=1, help="Port of the page; without it any free one.")]
-NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")]
 
 
 def explore(

@@ -14,6 +14,7 @@ from stremn.explore.masks import Masks
 from stremn.explore.runs import Run, summary
 from stremn.explore.session import Session
 from stremn.figures import style
+from stremn.figures.browser import COLOURS
 from stremn.memory import POLICIES
 
 Buffers = list[bytes]
@@ -23,10 +24,6 @@ MOST_CELLS = 4_000_000  # of the table of read mass that is sent
 def about(session: Session) -> tuple[dict[str, Any], Buffers]:
     """What stays the same: the video, the rules, the colours. Buffer: the colour map, uint8 (256, 3)."""
     height, width = session.pictures.size
-    colours = {
-        name: getattr(style, name.upper())
-        for name in ("blue", "vermilion", "green", "orange", "sky", "grey", "ink")
-    }
     rules = session.rules() if session.network is not None else []
     fields = {
         "video": session.pictures.name,
@@ -43,7 +40,7 @@ def about(session: Session) -> tuple[dict[str, Any], Buffers]:
         ],
         "slots": session.policy.slots if session.policy else None,
         "rule": session.policy.name if session.policy else None,
-        "colours": colours,
+        "colours": COLOURS,
         "lines": list(style.COLOURS),
         "objects": ["#" + bytes(c).hex() for c in style.OBJECT_COLOURS.tolist()],
     }

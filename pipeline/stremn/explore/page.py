@@ -29,7 +29,11 @@ QUIET = (
     "--Voila.log_level=ERROR",
     "--KernelManager.transport_encryption=auto",
 )  # encrypted: nothing to warn of
-TITLES = {"explorer": "Memory explorer", "masker": "First mask"}
+# what is shown: where it is made, its title
+PAGES = {
+    "explorer": ("stremn.explore.open", "Memory explorer"),
+    "masker": ("stremn.explore.masker", "First mask"),
+}
 SHARE = Path(__file__).parent / "share"  # our template of the page: voila's own loads fonts from the network
 
 
@@ -70,10 +74,10 @@ def page(settings: Mapping[str, Any], what: str = "explorer") -> nbformat.Notebo
     """The page's notebook: the widget that ``what`` makes with these settings, made once for all tabs."""
     given = ", ".join(f"{name}={value!r}" for name, value in settings.items() if value is not None)
     book = nbformat.v4.new_notebook()
-    book.metadata["title"] = TITLES[what]
+    module, book.metadata["title"] = PAGES[what]
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     lines = (
-        f"from stremn.explore.open import {what}",
+        f"from {module} import {what}",
         "",
         'if "shown" not in globals():',
         f"    shown = {what}({given})",
@@ -89,7 +93,7 @@ def serve(
     """Serve the page until Ctrl-C.
 
     Args:
-        settings: of the function ``what`` of ``stremn.explore.open``; paths absolute.
+        settings: of the function ``what``, see ``PAGES``; paths absolute.
         port: None: any free one.
         browser: open the page.
 

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
-import traitlets
 
 from stremn.errors import InputError
 from stremn.explore import packing
+from stremn.explore.asked import DRAWING, Answer, Asked, questions, script
+from stremn.explore.drawing import Drawing
 from stremn.explore.export import Export
+from stremn.explore.folder import Folder
 from stremn.explore.runs import Run
 from stremn.explore.session import Session
 from stremn.explore.worker import Worker
 from stremn.figures import browser as images
 
-STATIC = Path(__file__).parent / "static"
 PARTS = (
     *(
         "core",
@@ -31,52 +31,53 @@ PARTS = (
         "slots",
         "whatif",
         "race",
-        "draw",
+        *DRAWING,
         "take",
         "help",
         "prediction",
-        "controls",
     ),
-    "explorer",
+    *("controls", "opening", "explorer"),
 )
-Answer = tuple[dict[str, Any], list[bytes]]
+Opens = Callable[[dict[str, Any]], tuple[Session, Any, Drawing]]
 
 
-def script() -> str:
-    """The JavaScript of the widget, one module made of its parts."""
-    return "\n".join((STATIC / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-
-
-class Explorer(anywidget.AnyWidget):
+class Explorer(Asked):
     """Look into the memory of a session.
 
     Args:
         session: with or without runs; where it has none and can make one, one is made in the background.
         predictions: what the tab "prediction" shows.
+        drawing: the masks that are drawn in the page.
         folder: results are saved in it; None: the working folder.
+        opens: what a form that was filled in names; None: nothing else can be opened.
+        opened: what the form shows.
     """
 
-    _esm = script()
-    _css = STATIC / "explorer.css"
-    height = traitlets.Int(0).tag(sync=True)
+    _esm = script(*PARTS)
 
     def __init__(
         self,
         session: Session,
         predictions: Any = None,
+        drawing: Drawing | None = None,
         *,
         folder: Path | str | None = None,
+        opens: Opens | None = None,
+        opened: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.session, self.predictions = session, predictions
         self.folder = Path.cwd() if folder is None else Path(folder)
+        self._opens, self._opened = opens, opened or {}
         self._worker = Worker(self._told)
         self._export = Export(self.folder, lambda fields: self.send({"tell": "export", **fields}))
-        self._asks: dict[str, Callable[[dict[str, Any], list[Any]], Answer]] = {
-            name.removeprefix("_ask_"): getattr(self, name) for name in dir(self) if name.startswith("_ask_")
-        }
-        self.on_msg(self._asked)
+        self._show(session, predictions, drawing)
+
+    def _show(self, session: Session, predictions: Any, drawing: Drawing | None) -> None:
+        self.session, self.predictions = session, predictions
+        self.drawing = drawing or Drawing.here(session.pictures, Folder(self.folder.resolve()))
+        self.drawing.tell = self.send
+        self._asks |= questions(self.drawing)
         if not session.runs and session.can_run:
             self._compute(session.start())
 
@@ -84,18 +85,6 @@ class Explorer(anywidget.AnyWidget):
         """Until no run is being computed or saved (for scripts and tests)."""
         self._worker.wait()
         self._export.wait()
-
-    def _asked(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
-        """Answer a message of the browser, or tell what is wrong with it in one line."""
-        answer = {"view": content.get("view"), "answer": content.get("number")}
-        try:
-            fields, out = self._asks[content["ask"]](content, buffers)
-            self.send({**answer, **fields}, out)
-        except InputError as error:
-            self.send({**answer, "problem": str(error)})
-        except Exception as error:
-            self.send({**answer, "problem": f"{type(error).__name__}: {error}"})
-            raise
 
     def _told(self, run: Run, frame: int, finished: bool, problem: str | None) -> None:
         with contextlib.suppress(ValueError):
@@ -259,6 +248,29 @@ class Explorer(anywidget.AnyWidget):
     def _ask_part(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         """Some bytes of the archive."""
         return {}, [self._export.part(int(content["start"]))]
+
+    def _ask_opened(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """What the form to open something else shows."""
+        return {"opened": self._opened}, []
+
+    def _ask_folder(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Names of what lies in a folder that may be opened."""
+        return {"files": self.drawing.folder.listing(str(content["folder"]))}, []
+
+    def _ask_open(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
+        """Show something else, in all tabs."""
+        if self._opens is None:
+            raise InputError(
+                "expected a page that was opened with files, found one of a session: open it anew"
+            )
+        wanted = {name: content.get(name) for name in ("video", "mask", "checkpoint", "size", "slots")}
+        shown = self._opens(wanted)
+        self._worker.stop()
+        self.wait()
+        self._opened = wanted
+        self._show(*shown)
+        self.send({"tell": "opened"})
+        return {}, []
 
     def _ask_prediction(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         if self.predictions is None:

@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stremn.data.clips import Pixels
+from stremn.figures import style
 from stremn.figures.overlays import draw_overlay
 from stremn.figures.style import OBJECT_COLOURS
 
+COLOURS = {
+    name: getattr(style, name.upper())
+    for name in ("blue", "vermilion", "green", "orange", "sky", "grey", "ink")
+}
 LARGEST = 960  # pixels of the longer side that are sent
 THUMB = 176
 FILL, LINE = 105, 235  # opacity of an object and of the true outline, 0…255

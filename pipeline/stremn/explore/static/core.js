@@ -60,6 +60,15 @@ class Link {
   }
 }
 
+/** A first question, again every few seconds until it is answered: a kernel that is still busy may have missed it. */
+async function persist(question, over) {
+  for (let n = 0; n < 40 && !over(); n++) {
+    const answer = await Promise.race([question(), new Promise((go) => setTimeout(go, 3000, undefined))]);
+    if (answer !== undefined) return answer;
+  }
+  return null;
+}
+
 /** Bytes of an answer as numbers. */
 function numbers(view, Type) {
   if (!view || !view.byteLength) return new Type(0);

@@ -1,213 +1,215 @@
-// Draw a mask on the current frame (brush, polygon, fill) and segment from it.
+// Draw masks: brush, polygon, box, fill, a first guess from a box or clicks; kept in Python, so that a reload finds them.
 
-class Draw {
-  constructor(app) {
-    this.app = app;
-    this.drawn = new Map();
-    this.undone = [];
-    this.tool = "brush";
-    this.points = [];
-    this.canvas = el("canvas", { class: "draw-canvas", "aria-label": "frame to draw a mask on" });
-    this.object = el("input", { type: "number", min: 1, max: 20, value: 1, "aria-label": "object to draw" });
-    this.swatch = el("i", { class: "swatch" });
-    this.width = el("input", { type: "range", min: 1, max: 60, value: 12, "aria-label": "width of the brush" });
+const TOOLS = {
+  brush: "paint the object; the right button erases ([ and ] change the width)",
+  erase: "paint background",
+  polygon: "click corners; the first again, or Enter, closes; Escape gives up",
+  box: "drag a filled box",
+  fill: "click inside an outline to fill it",
+  guess: "drag a box around the object, or click on it: a first guess, to be corrected",
+  "not this": "click on what a guess took by mistake",
+};
+
+class Draw extends Strokes {
+  /** `host` shows one frame: link, about, frame, ask(), show(). `segments`: it can segment from what is drawn. */
+  constructor(host, { segments = false } = {}) {
+    super(host);
+    host.segments = segments;
+    this.frames = new Latest((frame) => this.load(frame));
+    this.build();
+    this.keys = (event) => this.key(event);
+    window.addEventListener("keydown", this.keys, true);
+    this.released = (event) => { if (event.key === " ") this.lens.space = false; };
+    window.addEventListener("keyup", this.released, true);
+    host.link.on("drawn", (message) => this.drawnElsewhere(message));
+  }
+
+  close() {
+    window.removeEventListener("keydown", this.keys, true);
+    window.removeEventListener("keyup", this.released, true);
+    this.resized.disconnect();
+  }
+
+  build() {
+    const button = (name, title, work, text = name) => el("button", { type: "button", title, "aria-label": text === name ? null : name,
+      "data-do": name, onclick: work }, text);
+    this.tools = Object.entries(TOOLS).map(([tool, title]) => el("button", { type: "button", title, "data-tool": tool,
+      "aria-pressed": String(tool === this.tool), onclick: () => this.take(tool) }, tool));
+    this.width = el("input", { type: "range", min: 1, max: 100, value: 14, "aria-label": "width of the brush", oninput: () => this.draw() });
     this.here = el("strong", {});
     this.note = el("p", { class: "note", "aria-live": "polite" });
-    const titles = { brush: "paint the object", erase: "paint background", polygon: "click corners; the first again, or Enter, closes",
-      fill: "click inside an outline to fill it" };
-    this.tools = Object.entries(titles).map(([tool, title]) => el("button", { type: "button", title, "data-tool": tool,
-      "aria-pressed": String(tool === "brush"), onclick: () => this.take(tool) }, tool));
-    const button = (text, title, work, primary) => el("button", { type: "button", title, "data-do": text,
-      class: primary ? "primary" : "", onclick: work }, text);
+    this.canvas = el("canvas", { class: "draw-canvas", tabindex: 0, role: "img", "aria-label": "frame to draw a mask on" });
+    this.lens = new Lens(this.canvas, this, () => this.draw());
+    this.canvas.addEventListener("pointermove", (event) => { this.cursor = this.lens.pixel(this.lens.css(event)); this.draw(); });
+    this.canvas.addEventListener("pointerleave", () => { this.cursor = null; this.draw(); });
+    this.saving = new Saving(this);
+    this.objectsPlace = el("div", {});
+    this.undoButton = button("undo", "undo the last change (Ctrl+Z)", () => this.undo(), "undo");
+    this.redoButton = button("redo", "redo it (Ctrl+Y)", () => this.redo(), "redo");
     this.root = el("div", { class: "panel", "data-panel": "draw", hidden: true },
-      el("p", {}, "Mask of frame ", this.here, ". A mask of frame 0 starts anew; one of a later frame adds or corrects its objects there."),
-      el("div", { class: "row" }, ...this.tools, el("label", {}, "width ", this.width), el("label", {}, "object ", this.object, this.swatch),
-        button("undo", "take the last stroke back", () => this.undo()),
-        button("clear", "no mask", () => this.clear()),
-        button("from run", "start from the run's mask of this frame", () => this.fromRun()),
-        button("segment", "segment the video from what is drawn", () => this.segment(), true)),
-      this.canvas, this.note);
-    this.canvas.addEventListener("pointerdown", (e) => { this.canvas.setPointerCapture(e.pointerId); this.down(e); });
-    this.canvas.addEventListener("pointermove", (e) => { if (e.buttons && this.last) this.stroke(e); });
-    this.canvas.addEventListener("pointerup", () => { this.last = null; });
-    this.object.addEventListener("input", () => this.paint());
-    this.root.addEventListener("keydown", (e) => { if (e.key === "Enter" && this.points.length > 2) this.close(); });
+      el("p", {}, "Mask of frame ", this.here, this.host.segments
+        ? ". A mask of frame 0 starts anew; one of a later frame adds or corrects its objects there."
+        : ". Objects that appear later: go to their frame and draw them there, too."),
+      el("div", { class: "row", role: "toolbar", "aria-label": "tools" }, ...this.tools, el("label", {}, "width ", this.width),
+        this.undoButton, this.redoButton, button("clear", "no mask", () => this.change((raster) => raster.all(new Uint8Array(raster.ids.length)))),
+        this.host.segments ? button("from run", "start from the run's mask of this frame", () => this.fromRun()) : null,
+        button("zoom in", "zoom in (wheel)", () => this.lens.scale(1.5), "+"), button("zoom out", "zoom out (wheel)", () => this.lens.scale(1 / 1.5), "−"),
+        button("fit", "the whole frame; space or the middle button moves it", () => this.lens.fit())),
+      this.objectsPlace, el("div", {}, this.canvas), this.note,
+      this.host.segments ? el("div", { class: "row" }, el("button", { type: "button", class: "primary", "data-do": "segment",
+        title: "segment the video from what is drawn", onclick: () => this.segment() }, "segment")) : null,
+      this.saving.root);
+    this.resized = new ResizeObserver(() => this.draw());
+    this.resized.observe(this.root);
+  }
+
+  /** Shown because it was asked for: its canvas comes into view. */
+  open() {
+    this.paint();
+    this.canvas.scrollIntoView({ block: "nearest" });
   }
 
   take(tool) {
     this.tool = tool;
     this.points = [];
     for (const button of this.tools) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+    this.draw();
+  }
+
+  /** The host shows a frame, maybe another one. */
+  paint() {
+    if (this.root.hidden || !this.host.about) return null;
+    if (this.shown !== this.host.frame) return this.frames.want(this.host.frame);
+    return this.draw();
+  }
+
+  async load(frame) {
+    const { width, height, objects } = this.host.about;
+    const [seen] = await Promise.all([this.host.ask("picture", { frame }), this.keep(frame)]);
+    if (!seen || !this.rasters.has(frame)) return;
+    if (!this.objects) {
+      this.objects = new Objects(objects, (named) => { this.names = this.objects.names; if (named) this.push(); else this.forget(); });
+      this.objectsPlace.append(this.objects.root);
+      this.layer = new Layer(objects);
+      this.width.max = Math.max(60, Math.round(width / 6));
+      this.width.value = Math.max(4, Math.round(width / 40));
+    }
+    this.objects.know(this.names, this.rasters.get(frame).ids);
+    this.picture = await bitmap(seen.buffers[0], "image/jpeg");
+    if (!this.rasters.has(frame)) return;
+    Object.assign(this, { shown: frame, points: [], from: null, last: null, hints: NO_HINTS });
+    this.here.textContent = frame;
+    this.lens.show(width, height);
+    this.layer.paint(this.raster, true);
+    this.draw();
+    this.root.dataset.frame = frame;
+  }
+
+  /** What is drawn on a frame, from Python where it is not known here. */
+  async keep(frame) {
+    if (this.rasters.has(frame)) return;
+    const { width, height } = this.host.about;
+    const kept = await this.host.ask("drawing", { frame });
+    if (!kept) return;
+    this.rasters.set(frame, new Raster(width, height, numbers(kept.buffers[0], Uint8Array)));
+    this.names = kept.names;
+    this.saving.file.value ||= kept.file;
+  }
+
+  /** Another tab drew on a frame: what is known of it here is old. */
+  drawnElsewhere({ view, frame }) {
+    if (view === this.host.link.view) return;
+    this.rasters.delete(frame);
+    this.done = this.done.filter((entry) => entry.frame !== frame);
+    this.undone = this.undone.filter((entry) => entry.frame !== frame);
+    if (this.shown === frame) this.shown = null;
     this.paint();
   }
 
-  mask() {
-    const { frame, about } = this.app;
-    if (!this.drawn.has(frame)) this.drawn.set(frame, new Uint8Array(about.width * about.height));
-    return this.drawn.get(frame);
+  /** Tell Python what is drawn. */
+  push() {
+    if (!this.raster) return;
+    const { shown, objects, raster } = this;
+    this.fresh.add(shown);
+    this.sent = this.host.ask("drawn", { frame: shown, names: objects.names }, [raster.ids.slice().buffer]);
   }
 
-  remember() {
-    this.undone.push([this.app.frame, this.mask().slice()]);
-    if (this.undone.length > 20) this.undone.shift();
-  }
-
-  undo() {
-    const last = this.undone.pop();
-    if (last) this.drawn.set(...last);
-    this.paint();
-  }
-
-  clear() {
-    this.remember();
-    this.mask().fill(0);
-    this.points = [];
-    this.paint();
+  forget() {
+    this.hints = NO_HINTS;
+    this.draw();
   }
 
   async fromRun() {
-    const answer = await this.app.ask("mask", { run: this.app.run, frame: this.app.frame });
+    const answer = await this.host.ask("mask", { run: this.host.run, frame: this.shown });
     const ids = answer && numbers(answer.buffers[0], Uint8Array);
     if (!ids || !ids.length) return;
-    this.remember();
-    this.drawn.set(this.app.frame, ids);
-    this.paint();
+    this.change((raster) => raster.all(ids), NO_HINTS);
+    this.objects.know(this.objects.names, ids);
   }
 
-  at(event) {
-    const box = this.canvas.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) / box.width) * this.app.about.width,
-      y: ((event.clientY - box.top) / box.height) * this.app.about.height };
+  /** The frame's mask, to be corrected: that of the run where nothing is drawn yet. */
+  async correct() {
+    await this.load(this.host.frame);
+    if (this.raster?.empty) await this.fromRun();
+    this.open();
   }
 
-  down(event) {
-    const point = this.at(event);
-    if (this.tool === "polygon") {
-      const near = this.app.about.width / 40;
-      const first = this.points[0];
-      if (this.points.length > 2 && Math.hypot(point.x - first.x, point.y - first.y) < near) this.close();
-      else this.points.push(point);
-      this.paint();
-      return;
-    }
-    this.remember();
-    if (this.tool === "fill") {
-      this.fill(Math.floor(point.x), Math.floor(point.y));
-      this.paint();
-      return;
-    }
-    this.last = point;
-    this.stroke(event);
-  }
-
-  stroke(event) {
-    const to = this.at(event);
-    const radius = (Number(this.width.value) * this.app.about.width) / 480 / 2 + 0.5;
-    const steps = Math.ceil(Math.hypot(to.x - this.last.x, to.y - this.last.y) / Math.max(1, radius / 2)) + 1;
-    for (let n = 0; n <= steps; n++) {
-      const share = n / steps;
-      this.disc(this.last.x + share * (to.x - this.last.x), this.last.y + share * (to.y - this.last.y), radius);
-    }
-    this.last = to;
-    this.paint();
-  }
-
-  disc(cx, cy, radius) {
-    const { width, height } = this.app.about;
-    const mask = this.mask();
-    const id = this.tool === "erase" ? 0 : Number(this.object.value);
-    for (let y = Math.max(0, Math.ceil(cy - radius)); y <= Math.min(height - 1, cy + radius); y++) {
-      for (let x = Math.max(0, Math.ceil(cx - radius)); x <= Math.min(width - 1, cx + radius); x++) {
-        if ((x - cx) ** 2 + (y - cy) ** 2 <= radius ** 2) mask[y * width + x] = id;
-      }
-    }
-  }
-
-  /** The polygon's inside, by the even-odd rule. */
-  close() {
-    this.remember();
-    const { width, height } = this.app.about;
-    const mask = this.mask();
-    const id = Number(this.object.value);
-    for (let y = 0; y < height; y++) {
-      const cuts = [];
-      this.points.forEach((a, n) => {
-        const b = this.points[(n + 1) % this.points.length];
-        if (a.y > y + 0.5 !== b.y > y + 0.5) cuts.push(a.x + ((y + 0.5 - a.y) / (b.y - a.y)) * (b.x - a.x));
-      });
-      cuts.sort((a, b) => a - b);
-      for (let n = 0; n + 1 < cuts.length; n += 2) {
-        for (let x = Math.max(0, Math.ceil(cuts[n] - 0.5)); x < Math.min(width, cuts[n + 1] - 0.5); x++) mask[y * width + x] = id;
-      }
-    }
-    this.points = [];
-    this.paint();
-  }
-
-  /** The connected region of one id under the pixel becomes the object. */
-  fill(x, y) {
-    const { width, height } = this.app.about;
-    const mask = this.mask();
-    const [from, id] = [mask[y * width + x], Number(this.object.value)];
-    if (from === id) return;
-    const todo = [y * width + x];
-    while (todo.length) {
-      const at = todo.pop();
-      if (mask[at] !== from) continue;
-      mask[at] = id;
-      const column = at % width;
-      if (column > 0) todo.push(at - 1);
-      if (column < width - 1) todo.push(at + 1);
-      if (at >= width) todo.push(at - width);
-      if (at < width * (height - 1)) todo.push(at + width);
-    }
-  }
-
+  /** Segment from what was drawn since the last time; from all that is drawn where nothing was. */
   async segment() {
-    const frames = [...this.drawn.keys()].filter((frame) => this.drawn.get(frame).some((id) => id)).sort((a, b) => a - b);
-    if (!frames.length) {
+    await this.sent;
+    const { frames } = await this.host.ask("drawing", { frame: this.shown });
+    const wanted = this.fresh.size ? frames.filter((frame) => this.fresh.has(frame)) : frames;
+    if (!wanted.length) {
       this.note.textContent = "Draw an object first.";
       return;
     }
-    const answer = await this.app.ask("segment", { run: this.app.run, frames }, frames.map((frame) => this.drawn.get(frame).buffer));
+    for (const frame of wanted) await this.keep(frame);
+    const answer = await this.host.ask("segment", { run: this.host.run, frames: wanted }, wanted.map((frame) => this.rasters.get(frame).ids.slice().buffer));
     if (!answer) return;
+    this.fresh.clear();
     this.note.textContent = "";
-    this.app.setRuns(answer);
-    this.app.choose(answer.made);
+    this.host.setRuns(answer);
+    this.host.choose(answer.made);
   }
 
-  paint() {
-    if (this.root.hidden || !this.app.stage.picture) return;
-    const { width, height, objects } = this.app.about;
-    this.here.textContent = this.app.frame;
-    this.swatch.style.background = objects[(Math.max(1, Number(this.object.value)) - 1) % objects.length];
-    const { canvas } = this;
-    const zoom = Math.max(1, Math.round(640 / width));
-    canvas.width = width * zoom;
-    canvas.height = height * zoom;
-    const context = canvas.getContext("2d");
+  key(event) {
+    const { target } = event;
+    if (this.root.hidden || !this.root.isConnected) return;
+    if (target.isContentEditable || target.tagName === "TEXTAREA" || (target.tagName === "INPUT" && target.type === "text")) return;
+    const letter = event.key.toLowerCase();
+    const control = event.ctrlKey || event.metaKey;
+    if (control && letter === "z") event.shiftKey ? this.redo() : this.undo();
+    else if (control && letter === "y") this.redo();
+    else if (control && letter === "s") this.saving.save("save_mask");
+    else if (control || event.altKey) return;
+    else if (event.key === "Enter" && this.points.length > 2) this.closePolygon();
+    else if (event.key === "Escape" && this.points.length) this.take("polygon");
+    else if (event.key === " " && (this.lens.over || target === this.canvas)) this.lens.space = true;
+    else if (event.key === "[" || event.key === "]") this.widen(event.key === "]" ? 1.25 : 0.8);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  widen(factor) {
+    const now = Number(this.width.value);
+    this.width.value = factor > 1 ? Math.max(now + 1, Math.round(now * factor)) : Math.min(now - 1, Math.round(now * factor));
+    this.draw();
+  }
+
+  refresh() {
+    if (this.raster) this.layer.paint(this.raster);
+    this.draw();
+  }
+
+  draw() {
+    this.undoButton.disabled = !this.done.length;
+    this.redoButton.disabled = !this.undone.length;
+    if (this.root.hidden || !this.raster || !this.picture) return;
+    const { context, unit } = this.lens.context();
+    context.drawImage(this.picture, 0, 0, this.lens.width, this.lens.height);
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.app.stage.picture, 0, 0, canvas.width, canvas.height);
-    const layer = new ImageData(width, height);
-    this.mask().forEach((id, n) => {
-      if (!id) return;
-      const colour = Number.parseInt(objects[(id - 1) % objects.length].slice(1), 16);
-      layer.data.set([colour >> 16, (colour >> 8) & 255, colour & 255, 150], 4 * n);
-    });
-    const small = document.createElement("canvas");
-    small.width = width;
-    small.height = height;
-    small.getContext("2d").putImageData(layer, 0, 0);
-    context.drawImage(small, 0, 0, canvas.width, canvas.height);
-    if (!this.points.length) return;
-    context.beginPath();
-    for (const { x, y } of this.points) context.lineTo(x * zoom, y * zoom);
-    context.strokeStyle = "#fff";
-    context.lineWidth = 2;
-    context.stroke();
-    for (const { x, y } of this.points) {
-      context.fillStyle = "#000";
-      context.fillRect(x * zoom - 3, y * zoom - 3, 6, 6);
-    }
+    context.drawImage(this.layer.canvas, 0, 0);
+    drawMarks(context, unit, this);
   }
 }

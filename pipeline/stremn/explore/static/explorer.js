@@ -27,10 +27,11 @@ class App {
     this.timeline = new Timeline(this);
     this.whatif = new WhatIf(this);
     this.race = new Race(this);
-    this.draw = new Draw(this);
+    this.draw = new Draw(this, { segments: true });
     this.take = new Take(this);
     this.prediction = new Prediction(this);
     this.controls = new Controls(this);
+    this.opening = new Opening(this);
     this.help = new Help();
     this.tour = new Tour(this);
     this.panels = { whatif: this.whatif, race: this.race, draw: this.draw, take: this.take, prediction: this.prediction };
@@ -38,7 +39,7 @@ class App {
     this.tabs = Object.entries(names).map(([name, text]) => el("button", { type: "button", role: "tab", "data-tab": name,
       "aria-selected": String(name === "whatif"), onclick: () => this.tab(name) }, text));
     this.root = el("div", { class: "stremn-explorer", tabindex: -1, "data-lm-suppress-shortcuts": "true" },
-      this.tour.offer, this.controls.header, this.help.root, this.controls.root,
+      this.tour.offer, this.controls.header, this.opening.root, this.help.root, this.controls.root,
       el("div", { class: "main" },
         el("div", { class: "side" }, this.stage.root, this.slots.root),
         this.besideBox = el("div", { class: "side beside", hidden: true }, this.other.root, this.otherSlots.root)),
@@ -51,7 +52,7 @@ class App {
   }
 
   async start() {
-    const about = await this.hello();
+    const about = await persist(() => this.ask("hello"), () => this.closed);
     if (!about) return;
     this.about = about;
     this.map = numbers(about.buffers[0], Uint8Array);
@@ -69,15 +70,6 @@ class App {
     await this.fetch.want(true);
     this.show(Math.min(this.frame, about.frames - 1));
     this.root.dataset.ready = "true";
-  }
-
-  /** The first question, again every few seconds: a kernel that is still busy may have missed it. */
-  async hello() {
-    for (let n = 0; n < 40 && !this.closed; n++) {
-      const answer = await Promise.race([this.ask("hello"), new Promise((go) => setTimeout(go, 3000, undefined))]);
-      if (answer !== undefined) return answer;
-    }
-    return null;
   }
 
   /** Ask Python; what is wrong is shown in one line, and the answer is null. */
@@ -133,8 +125,7 @@ class App {
   async correct() {
     this.controls.player.stop();
     this.tab("draw");
-    if (!this.draw.drawn.get(this.frame)?.some((id) => id)) await this.draw.fromRun();
-    this.draw.root.scrollIntoView({ block: "nearest" });
+    await this.draw.correct();
   }
 
   async progress({ run, frame, finished, problem }) {
@@ -239,7 +230,7 @@ class App {
   tab(name) {
     for (const button of this.tabs) button.setAttribute("aria-selected", button.dataset.tab === name);
     for (const [own, panel] of Object.entries(this.panels)) panel.root.hidden = own !== name;
-    if (name === "draw") this.draw.paint();
+    if (name === "draw") this.draw.open();
     if (name === "race") this.race.update();
     if (name === "take") this.take.update();
     if (name === "prediction") this.prediction.open();
@@ -249,6 +240,7 @@ class App {
   close() {
     this.closed = true;
     this.controls.close();
+    this.draw.close();
     this.prediction.close();
     this.resize.disconnect();
     this.link.close();
@@ -257,9 +249,15 @@ class App {
 
 export default {
   render({ model, el: place }) {
-    const app = new App(model);
-    place.append(app.root);
-    app.start();
+    let app;
+    const begin = () => {
+      app?.close();
+      app = new App(model);
+      app.link.on("opened", begin);
+      place.replaceChildren(app.root);
+      app.start();
+    };
+    begin();
     return () => app.close();
   },
 };
