@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stremn.explore.asked import STATIC
 from stremn.explore.session import Session
-from stremn.explore.widget import STATIC, Explorer, script
+from stremn.explore.widget import Explorer, script
 from stremn.memory import make_policy
 from test_explore import LENGTH, META, clip, network, session
 

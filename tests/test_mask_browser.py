@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from stremn.cli import main
+from stremn.data.clips import read_mask
+from stremn.explore.drawing import names_in
 from test_explore_browser import (
     BROWSER,
     Watched,
@@ -16,10 +20,6 @@ from test_explore_browser import (
     sync_api,
 )
 from test_mask import overlap, picture
-
-from stremn.cli import main
-from stremn.data.clips import read_mask
-from stremn.explore.drawing import names_in
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
 

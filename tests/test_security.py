@@ -10,8 +10,9 @@ from tornado.web import Application, RequestHandler
 
 from stremn.errors import InputError
 from stremn.explore import page as explorer_page
+from stremn.explore.asked import STATIC
 from stremn.explore.tracefile import open_trace
-from stremn.explore.widget import STATIC, Explorer
+from stremn.explore.widget import Explorer
 from stremn.memory import Trace, TraceStep
 from stremn.report.page import Report, Section, Table
 

@@ -14,7 +14,7 @@ DRAWING = ("raster", "lens", "marks", "objects", "saving", "strokes", "draw")
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
-def script(*parts: str) -> str:
+def joined(*parts: str) -> str:
     """The JavaScript of a widget, one module made of its parts."""
     return "\n".join((STATIC / f"{part}.js").read_text(encoding="utf-8") for part in parts)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from stremn.data.clips import read_mask, without_void
 from stremn.data.mask_colours import palette
-from stremn.explore.asked import DRAWING, Answer, Asked, script
+from stremn.explore.asked import DRAWING, Answer, Asked, joined
 from stremn.explore.drawing import Drawing, names_in
 from stremn.explore.folder import Folder
 from stremn.explore.pictures import pictures
@@ -20,7 +20,7 @@ class Masker(Asked):
         frame: that is shown first.
     """
 
-    _esm = script("core", *DRAWING, "masker")
+    _esm = joined("core", *DRAWING, "masker")
 
     def __init__(self, drawing: Drawing, frame: int = 0, **options: Any) -> None:
         super().__init__(drawing, **options)

@@ -13,7 +13,7 @@ import numpy as np
 
 from stremn.errors import InputError
 from stremn.explore import packing
-from stremn.explore.asked import DRAWING, Answer, Asked, questions, script
+from stremn.explore.asked import DRAWING, Answer, Asked, joined, questions
 from stremn.explore.drawing import Drawing
 from stremn.explore.export import Export
 from stremn.explore.folder import Folder
@@ -41,6 +41,11 @@ PARTS = (
 Opens = Callable[[dict[str, Any]], tuple[Session, Any, Drawing]]
 
 
+def script() -> str:
+    """The JavaScript of the widget."""
+    return joined(*PARTS)
+
+
 class Explorer(Asked):
     """Look into the memory of a session.
 
@@ -53,7 +58,7 @@ class Explorer(Asked):
         opened: what the form shows.
     """
 
-    _esm = script(*PARTS)
+    _esm = script()
 
     def __init__(
         self,
