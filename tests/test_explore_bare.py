@@ -5,15 +5,20 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from stremn.data.clips import write_mask
 from stremn.explore.asked import STATIC
+from stremn.explore.open import explorer
 from stremn.explore.session import Session
-from stremn.explore.widget import Explorer, script
+from stremn.explore.widget import Explorer
 from stremn.memory import make_policy
+from stremn.models.checkpoints import save_model
 from test_explore import LENGTH, META, clip, network, session
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -39,7 +44,7 @@ window.receive = (content, buffers) => listeners.forEach((listener) => listener(
 class Bare:
     """A page with the widget alone."""
 
-    def __init__(self, browser: "sync_api.Browser", widget: Explorer, width: int = 1280) -> None:
+    def __init__(self, browser: "sync_api.Browser", widget: Any, width: int = 1280) -> None:
         self.widget, self.errors, self.out = widget, [], []  # type: ignore[var-annotated]
         widget.send = lambda content, buffers=None: self.out.append((content, buffers or []))  # type: ignore[method-assign]
         self.page = browser.new_page(viewport={"width": width, "height": 900})
@@ -54,7 +59,7 @@ class Bare:
         self.page.goto("http://bare.test/")
         self.page.add_script_tag(content=MODEL)
         begin = "shown.render({ model: window.model, el: document.getElementById('place') });"
-        module = script().replace("export default", "const shown =") + begin
+        module = str(widget._esm).replace("export default", "const shown =") + begin
         self.page.add_script_tag(content=module, type="module")
         self.until("e?.dataset.ready === 'true'")
 
@@ -217,3 +222,56 @@ def test_a_stopped_run_says_so_and_goes_on(browser: Any, network: Any, clip: Any
     bare.until("e.querySelector('.status').textContent.includes('original: stopped after')")
     assert 6 < looked.runs[0].done < 8 * LENGTH and bare.errors == []
     bare.page.close()
+
+
+def test_another_video_is_opened_from_the_page(browser: Any, network: Any, clip: Any, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "here" / name).mkdir(parents=True)
+        for number, frame in enumerate(clip[0][:4]):
+            Image.fromarray(frame).save(tmp_path / "here" / name / f"{number}.png")
+    write_mask(tmp_path / "here" / "two.png", clip[1][0])
+    write_mask(tmp_path / "outside.png", clip[1][0])
+    save_model(tmp_path / "here" / "net.safetensors", network, META)
+    folder = tmp_path / "here"
+    widget = explorer(folder / "one", folder=folder, checkpoint=folder / "net.safetensors", slots=3)
+    bare, other = Bare(browser, widget), Bare(browser, widget)
+    page = bare.page
+    page.locator(".opening summary").click()
+    bare.until("e.querySelector('.opening [name=video]').value === 'one'")
+    bare.until(
+        "[...e.querySelectorAll('datalist option')].map((o) => o.value).join() === 'one/,two/,net.safetensors,two.png'"
+    )
+    page.locator(".opening [name=video]").fill("two")
+    page.locator(".opening [name=mask]").fill("../outside.png")
+    page.locator("[data-do=open]").click()
+    bare.until("e.querySelector('.opening .problem').textContent.includes('where the command was started')")
+    assert widget.session.pictures.name == "one"
+    page.locator(".opening [name=mask]").fill("two.png")
+    page.locator(".opening [name=slots]").fill("2")
+    page.locator("[data-do=open]").click()
+    for tab in (bare, other):
+        tab.until("e.querySelector('[aria-label=run] option')?.textContent === 'original'")
+        assert tab.errors == []
+        tab.page.close()
+    run = widget.session.runs[0]
+    assert widget.session.pictures.name == "two" and run.done == 4 and run.policy.slots == 2  # type: ignore[union-attr]
+
+
+def test_enter_closes_a_polygon_and_ctrl_z_takes_it_back(bare: Bare) -> None:
+    page = bare.page
+    page.get_by_role("tab", name="Draw a mask").click()
+    bare.until("e.querySelector('[data-panel=draw]').dataset.frame === '0'")
+    canvas = page.locator(".draw-canvas")
+    box = canvas.bounding_box()
+    assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 900, "it is in view"
+    page.locator("[data-tool=polygon]").click()
+    for x, y in ((0.1, 0.1), (0.4, 0.1), (0.4, 0.5)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.keyboard.press("Enter")
+    bare.until("e.querySelector('[data-do=undo]').disabled === false")
+    assert bare.widget.drawing.drawn()[0].sum() > 50
+    page.locator(".timeline-canvas").focus()
+    page.keyboard.press("Control+z")
+    bare.until("e.querySelector('[data-do=undo]').disabled === true")
+    bare.until("true")
+    assert not bare.widget.drawing.drawn()

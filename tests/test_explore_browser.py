@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import nbformat
+import psutil
 import pytest
 import torch
 
@@ -308,25 +309,29 @@ def test_a_drawn_mask_is_segmented(opened: Watched) -> None:
     page.locator(".timeline-canvas").focus()
     page.keyboard.press("Home")
     opened.until("e.dataset.shown == '0'")
+    opened.until("e.querySelector('[data-panel=draw]').dataset.frame === '0'")
     canvas = page.locator(".draw-canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
-    x, y, side = box["x"], box["y"], box["width"]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
     empty = opened.picture(".draw-canvas")
-    page.mouse.move(x + 0.4 * side, y + 0.4 * side)
+    page.mouse.move(*place(0.4, 0.4))
     page.mouse.down()
-    page.mouse.move(x + 0.6 * side, y + 0.45 * side, steps=4)
+    page.mouse.move(*place(0.6, 0.45), steps=4)
     page.mouse.up()
     brushed = opened.picture(".draw-canvas")
     page.locator("[data-tool=polygon]").click()
-    page.get_by_label("object to draw").fill("2")
-    for dx, dy in ((0.1, 0.1), (0.3, 0.1), (0.2, 0.3), (0.1, 0.1)):
-        page.mouse.click(x + dx * side, y + dy * side)
+    page.locator("[data-do='add object']").click()
+    for x, y in ((0.1, 0.1), (0.3, 0.1), (0.2, 0.3), (0.1, 0.1)):
+        page.mouse.click(*place(x, y))
     drawn = opened.picture(".draw-canvas")
     page.locator("[data-tool=fill]").click()
-    page.get_by_label("object to draw").fill("3")
-    page.mouse.click(x + 0.9 * side, y + 0.9 * side)
+    page.locator("[data-do='add object']").click()
+    page.mouse.click(*place(0.9, 0.9))
     filled = opened.picture(".draw-canvas")
     page.locator("[data-do=undo]").click()
     assert opened.picture(".draw-canvas") == drawn
@@ -375,6 +380,37 @@ def test_a_prediction_is_scrubbed(opened: Watched) -> None:
     opened.page.get_by_label("play the prediction").click()
     opened.until("e.querySelector('[data-panel=prediction]').dataset.shown == '28'")
     opened.page.get_by_label("pause the prediction").click()
+
+
+def _kernels() -> list[int]:
+    """The kernels of the servers that were started here."""
+    return [
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if "ipykernel_launcher" in " ".join(child.cmdline())
+    ]
+
+
+def test_a_second_tab_and_a_reload_find_the_session_and_leave_no_kernel(
+    opened: Watched, browser: "sync_api.Browser", address: str
+) -> None:
+    kernels = _kernels()
+    runs = opened.page.get_by_label("run", exact=True).inner_text()
+    assert len(kernels) == 1 and "drawn mask 1" in runs
+    second = Watched(browser.new_page(viewport={"width": 1360, "height": 1100}))
+    second.page.goto(address)
+    second.explorer()
+    assert second.page.get_by_label("run", exact=True).inner_text() == runs
+    second.page.get_by_role("tab", name="Draw a mask").click()
+    second.until("e.querySelectorAll('[data-object]').length >= 2")  # what the first tab drew
+    second.page.reload()
+    second.explorer()
+    assert second.page.get_by_label("run", exact=True).inner_text() == runs
+    assert _kernels() == kernels
+    second.page.close()
+    opened.page.get_by_role("tab", name="What if").click()
+    opened.until("e.querySelector('[data-panel=whatif]').hidden === false")  # it goes on
+    assert _kernels() == kernels and second.errors == []
 
 
 def test_nothing_went_wrong_and_nothing_left_the_machine(opened: Watched) -> None:

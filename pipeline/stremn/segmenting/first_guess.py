@@ -6,6 +6,7 @@ H W pixels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ SMOOTH = 8.0  # weight of a border between two equal neighbours
 CENTRE = 0.5  # weight of the place in the box: its corners rarely are the object
 NEAR = 0.3  # of the box's sides: how far around it the surroundings count
 CLICK, WEIGHT = 0.02, 0.1  # radius of a click, of the shorter side; its share of what is known of the colours
+REACH, PULL = (
+    0.15,
+    4.0,
+)  # of the shorter side: how far a click speaks for alike colours around it; how strongly
 ROUNDS = 4
 PART = 0.1  # of the largest part's area: smaller parts are dropped
 SURE, UNITS = 1000.0, 1000  # cost of what a click excludes; the cut counts in whole numbers
@@ -55,10 +60,12 @@ def first_guess(
     may, place, near = _of_box(x, y, box)
     radius = CLICK * min(height, width)
     sure, never = _discs(x, y, inside, radius), _discs(x, y, outside, radius)
+    reach = REACH * min(height, width)
+    place = place + _pull(lab, x, y, outside, reach) - _pull(lab, x, y, inside, reach)
     start = may if box is not None else _discs(x, y, inside, 3 * radius)
     found = _cut(lab, (may | sure) & ~never, start & ~never, sure, place, near + never)
     whole = Image.fromarray(found.view(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
-    return _whole_parts(np.asarray(whole) > 127, inside)
+    return _whole_parts(np.asarray(whole) > 127, inside, outside)
 
 
 def _of_box(
@@ -81,6 +88,18 @@ def _discs(x: NDArray[np.float64], y: NDArray[np.float64], points: Points, radiu
     for column, row in points:
         distance = (x - column - 0.5) ** 2 + (y - row - 0.5) ** 2
         found |= distance <= max(radius**2, float(distance.min()))
+    return found
+
+
+def _pull(
+    lab: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], points: Points, reach: float
+) -> NDArray[np.float64]:
+    """What clicks say of the places (h, w) around them that look like them."""
+    found = np.zeros(x.shape)
+    for column, row in points:
+        distance = (x - column - 0.5) ** 2 + (y - row - 0.5) ** 2
+        colour = ((lab - lab.reshape(-1, 3)[distance.argmin()]) ** 2).sum(-1)
+        found += PULL * np.exp(-distance / (2 * reach**2) - colour / (2 * (2 * ALIKE) ** 2))
     return found
 
 
@@ -123,9 +142,7 @@ def _density(
     return (counts / max(counts.sum(), 1e-9) + 1e-4 / len(alike))[which]
 
 
-def _links(
-    lab: NDArray[np.float64], may: Mask
-) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]], NDArray[np.float64]]:
+def _links(lab: NDArray[np.float64], may: Mask) -> tuple[tuple[NDArray[Any], ...], NDArray[np.float64]]:
     """Neighbours within ``may``, in its order, with the cost of a border between them; that to what is outside."""
     number = np.full(may.shape, -1)
     number[may] = np.arange(may.sum())
@@ -148,9 +165,9 @@ def _links(
 def _minimum_cut(
     as_object: NDArray[np.float64],
     as_ground: NDArray[np.float64],
-    first: NDArray[np.intp],
-    second: NDArray[np.intp],
-    border: NDArray[np.float64],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    border: NDArray[Any],
 ) -> Mask:
     """The cheapest choice (n,) of what is the object, given what each costs as object, as ground, and each border."""
     count = len(as_object)
@@ -169,13 +186,19 @@ def _minimum_cut(
     return reached[:count]
 
 
-def _whole_parts(mask: Mask, inside: Points) -> Mask:
-    """Without holes and without small parts; parts that were clicked stay."""
-    filled = ndimage.binary_fill_holes(mask)
+def _whole_parts(mask: Mask, inside: Points, outside: Points) -> Mask:
+    """Without holes, but those that were clicked, and without small parts; parts that were clicked stay."""
+    holes, _ = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    filled = mask | ((holes > 0) & ~np.isin(holes, [*_under(holes, outside)]))
     parts, count = ndimage.label(filled)
     if count < 2:
         return np.asarray(filled, bool)
     areas = np.bincount(parts.ravel())
     areas[0] = 0
-    clicked = [int(parts[int(y), int(x)]) for x, y in inside if 0 <= y < len(mask) and 0 <= x < mask.shape[1]]
-    return np.isin(parts, [*np.flatnonzero(areas >= PART * areas.max()), *clicked]) & filled
+    return np.isin(parts, [*np.flatnonzero(areas >= PART * areas.max()), *_under(parts, inside)]) & filled
+
+
+def _under(labels: NDArray[np.integer], points: Points) -> set[int]:
+    """The labels (H, W) that points lie on."""
+    height, width = labels.shape
+    return {int(labels[min(height - 1, int(y)), min(width - 1, int(x))]) for x, y in points}

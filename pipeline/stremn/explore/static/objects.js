@@ -27,7 +27,7 @@ class Objects {
   add() {
     this.count = Math.min(MOST_OBJECTS, this.count + 1);
     this.choose(this.count);
-    this.list.lastElementChild.querySelector("input").focus();
+    this.list.lastElementChild.querySelector("input").focus({ preventScroll: true });
   }
 
   choose(id) {
