@@ -202,7 +202,7 @@ def test_a_wrong_call_is_told_before_the_page(
 ) -> None:
     monkeypatch.chdir(video.parent)
     monkeypatch.setattr("stremn.explore.page.serve", lambda *settings, **more: None)
-    write_mask(Path("small.png"), np.ones((4, 4), np.uint8))
+    write_mask(Path("small.png"), np.eye(4, dtype=np.uint8))
     assert main(["mask", *arguments]) == 2
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1

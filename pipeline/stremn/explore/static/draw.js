@@ -9,6 +9,7 @@ const TOOLS = {
   guess: "drag a box around the object, or click on it: a first guess, to be corrected",
   "not this": "click on what a guess took by mistake",
 };
+const PRESSED = new Set(["BUTTON", "SELECT", "SUMMARY"]); // by the space key
 
 class Draw extends Strokes {
   /** `host` shows one frame: link, about, frame, ask(), show(). `segments`: it can segment from what is drawn. */
@@ -184,7 +185,7 @@ class Draw extends Strokes {
     else if (control || event.altKey) return;
     else if (event.key === "Enter" && this.points.length > 2) this.closePolygon();
     else if (event.key === "Escape" && this.points.length) this.take("polygon");
-    else if (event.key === " " && (this.lens.over || target === this.canvas)) this.lens.space = true;
+    else if (event.key === " " && (target === this.canvas || (this.lens.over && !PRESSED.has(target.tagName)))) this.lens.space = true;
     else if (event.key === "[" || event.key === "]") this.widen(event.key === "]" ? 1.25 : 0.8);
     else return;
     event.preventDefault();

@@ -6,8 +6,8 @@ const NO_HINTS = { box: null, inside: [], outside: [] };
 /** `Draw` without its controls. `host` shows one frame: link, about, frame, ask(), show(). */
 class Strokes {
   constructor(host) {
-    Object.assign(this, { host, rasters: new Map(), done: [], undone: [], names: {}, fresh: new Set(), tool: "brush", points: [], hints: NO_HINTS, asked: null, from: null,
-      last: null, cursor: null, shown: null, picture: null, sent: null });
+    Object.assign(this, { host, rasters: new Map(), done: [], undone: [], names: {}, fresh: new Set(), tool: "brush", points: [],
+      hints: NO_HINTS, asked: null, from: null, last: null, cursor: null, shown: null, picture: null, sent: null });
     this.guesses = new Latest((hints) => this.guess(hints));
   }
 
@@ -35,20 +35,20 @@ class Strokes {
     this.refresh();
   }
 
+  /** The last change; while something is drawn, the last corner, or what is drawn. */
   undo() {
-    this.back(this.done, this.undone, "before");
+    if (this.points.length) {
+      this.points.pop();
+      this.draw();
+    } else if (this.last || this.from) this.cancel();
+    else this.back(this.done, this.undone, "before");
   }
 
   redo() {
-    this.back(this.undone, this.done, "after");
+    if (!this.points.length && !this.last && !this.from) this.back(this.undone, this.done, "after");
   }
 
   back(from, to, when) {
-    if (this.points.length || this.last || this.from) {
-      this.points = [];
-      this.cancel();
-      return;
-    }
     const entry = from.pop();
     if (!entry) return;
     to.push(entry);
@@ -74,7 +74,7 @@ class Strokes {
       if (points.length > 2 && Math.hypot(point.x - points[0].x, point.y - points[0].y) < near) this.closePolygon();
       else points.push(point);
     } else if (tool === "fill") this.change((raster) => raster.flood(Math.floor(point.x), Math.floor(point.y), this.objects.chosen));
-    else if (tool === "not this" || (tool === "guess" && other)) this.hint({ outside: [...this.hints.outside, point] });
+    else if (tool === "not this" || (tool === "guess" && other)) this.click("outside", point);
     else if (tool === "box" || tool === "guess") Object.assign(this, { from: point, to: point });
     else {
       this.id = tool === "erase" || other || event.buttons & 32 ? 0 : this.objects.chosen;
@@ -104,9 +104,9 @@ class Strokes {
       this.finish();
     } else if (from && Math.hypot(to.x - from.x, to.y - from.y) * this.lens.size().scale * this.lens.zoom > 4) {
       const box = [Math.min(from.x, to.x), Math.min(from.y, to.y), Math.max(from.x, to.x), Math.max(from.y, to.y)];
-      if (tool === "guess") this.hint({ box, inside: [], outside: [] });
+      if (tool === "guess") this.hint({ ...NO_HINTS, box });
       else this.change((raster) => { for (let y = Math.round(box[1]); y < box[3]; y++) raster.span(y, box[0], box[2], this.objects.chosen); });
-    } else if (from && tool === "guess") this.hint({ inside: [...this.hints.inside, from] });
+    } else if (from && tool === "guess") this.click("inside", from);
     this.draw();
   }
 
@@ -125,9 +125,14 @@ class Strokes {
   }
 
   /** Clicks may come faster than guesses: the next ones go on from those that wait. */
-  hint(more) {
-    this.asked = { ...(this.asked ?? this.hints), ...more };
-    this.guesses.want(this.asked);
+  click(where, point) {
+    const known = this.asked ?? this.hints;
+    this.hint({ ...known, [where]: [...known[where], point] });
+  }
+
+  hint(hints) {
+    this.asked = hints;
+    this.guesses.want(hints);
   }
 
   async guess(hints) {
