@@ -46,7 +46,13 @@ class Bare:
 
     def __init__(self, browser: "sync_api.Browser", widget: Any, width: int = 1280) -> None:
         self.widget, self.errors, self.out = widget, [], []  # type: ignore[var-annotated]
-        widget.send = lambda content, buffers=None: self.out.append((content, buffers or []))  # type: ignore[method-assign]
+        others = vars(widget).get("send", lambda *_: None)  # tabs that are open already
+
+        def send(content: Any, buffers: Any = None) -> None:
+            others(content, buffers)
+            self.out.append((content, buffers or []))
+
+        widget.send = send
         self.page = browser.new_page(viewport={"width": width, "height": 900})
         self.page.set_default_timeout(1000 * WAIT)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -110,7 +110,9 @@ def _correct(bare: Bare, guessed: str) -> None:
         assert _seen(bare) == seen, keys
     page.mouse.move(*_at(bare, 0.5, 0.5))
     page.mouse.wheel(0, -600)
+    page.wait_for_timeout(500)
     zoomed = _seen(bare)
+    page.mouse.move(*_at(bare, 0.5, 0.5))
     page.keyboard.down("Space")
     _drag(bare, (0.5, 0.5), (0.4, 0.4))
     page.keyboard.up("Space")

@@ -25,7 +25,7 @@ class Masker(Asked):
     def __init__(self, drawing: Drawing, frame: int = 0, **options: Any) -> None:
         super().__init__(drawing, **options)
         self.drawing, self.frame = drawing, frame
-        drawing.tell = self.send
+        drawing.tell = lambda message: self.send(message)
 
     def _ask_hello(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         pictures = self.drawing.pictures

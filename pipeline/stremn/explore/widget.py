@@ -81,7 +81,7 @@ class Explorer(Asked):
     def _show(self, session: Session, predictions: Any, drawing: Drawing | None) -> None:
         self.session, self.predictions = session, predictions
         self.drawing = drawing or Drawing.here(session.pictures, Folder(self.folder.resolve()))
-        self.drawing.tell = self.send
+        self.drawing.tell = lambda message: self.send(message)
         self._asks |= questions(self.drawing)
         if not session.runs and session.can_run:
             self._compute(session.start())
