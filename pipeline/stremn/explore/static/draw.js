@@ -66,8 +66,14 @@ class Draw extends Strokes {
 
   /** Shown because it was asked for: its canvas comes into view. */
   open() {
-    this.paint();
-    this.canvas.scrollIntoView({ block: "nearest" });
+    this.comes = true;
+    if (this.shown === this.host.frame) this.come();
+    else this.paint();
+  }
+
+  come() {
+    if (this.comes) this.canvas.scrollIntoView({ block: "nearest" });
+    this.comes = false;
   }
 
   take(tool) {
@@ -103,6 +109,7 @@ class Draw extends Strokes {
     this.lens.show(width, height);
     this.layer.paint(this.raster, true);
     this.draw();
+    this.come();
     this.root.dataset.frame = frame;
   }
 
