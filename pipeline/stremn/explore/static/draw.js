@@ -67,8 +67,8 @@ class Draw extends Strokes {
   /** Shown because it was asked for: its canvas comes into view. */
   open() {
     this.comes = true;
+    this.paint();
     if (this.shown === this.host.frame) this.come();
-    else this.paint();
   }
 
   come() {
