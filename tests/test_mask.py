@@ -217,4 +217,4 @@ def test_the_command_opens_the_page(video: Path, monkeypatch: pytest.MonkeyPatch
     assert opened[0] == {
         "video": str(root / "frames"), "out": str(root / "frames_mask.png"), "frame": 2, "folder": str(root)
     }  # fmt: skip
-    assert opened[1] == "masker"
+    assert opened[1] == "mask"

@@ -62,4 +62,4 @@ def mask(
         "frame": frame,
         "folder": str(Path.cwd()),
     }
-    serve(settings, "masker", port=port, browser=not no_browser)
+    serve(settings, "mask", port=port, browser=not no_browser)

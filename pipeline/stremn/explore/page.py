@@ -29,10 +29,10 @@ QUIET = (
     "--Voila.log_level=ERROR",
     "--KernelManager.transport_encryption=auto",
 )  # encrypted: nothing to warn of
-# what is shown: where it is made, its title
+# what is shown: where it is made, by what, its title
 PAGES = {
-    "explorer": ("stremn.explore.open", "Memory explorer"),
-    "masker": ("stremn.explore.masker", "First mask"),
+    "explorer": ("stremn.explore.open", "explorer", "Memory explorer"),
+    "mask": ("stremn.explore.masker", "masker", "First mask"),
 }
 SHARE = Path(__file__).parent / "share"  # our template of the page: voila's own loads fonts from the network
 
@@ -71,16 +71,16 @@ class TabClosed(RequestHandler):
 
 
 def page(settings: Mapping[str, Any], what: str = "explorer") -> nbformat.NotebookNode:
-    """The page's notebook: the widget that ``what`` makes with these settings, made once for all tabs."""
+    """The page's notebook: the widget ``what`` with these settings, made once for all tabs."""
     given = ", ".join(f"{name}={value!r}" for name, value in settings.items() if value is not None)
     book = nbformat.v4.new_notebook()
-    module, book.metadata["title"] = PAGES[what]
+    module, function, book.metadata["title"] = PAGES[what]
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     lines = (
-        f"from {module} import {what}",
+        f"from {module} import {function}",
         "",
         'if "shown" not in globals():',
-        f"    shown = {what}({given})",
+        f"    shown = {function}({given})",
         "shown",
     )
     book.cells = [nbformat.v4.new_code_cell("\n".join(lines))]
@@ -93,7 +93,7 @@ def serve(
     """Serve the page until Ctrl-C.
 
     Args:
-        settings: of the function ``what``, see ``PAGES``; paths absolute.
+        settings: of the function that makes ``what``, see ``PAGES``; paths absolute.
         port: None: any free one.
         browser: open the page.
 
