@@ -6,6 +6,7 @@ H W pixels.
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,8 @@ class Drawing:
             frame: target if frame == first else target.with_name(f"{target.stem}-{frame}.png")
             for frame in drawn
         }
-        return self._write(
-            {
-                path: lambda scratch, frame=frame: self._save_mask(scratch, drawn[frame])
-                for frame, path in files.items()
-            },
-            bool(content.get("replace")),
-            self.command(files),
-        )
+        save = {path: partial(self._save_mask, drawn[frame]) for frame, path in files.items()}
+        return self._write(save, bool(content.get("replace")), self.command(files))
 
     def _ask_save_frame(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         """Write a frame as PNG beside the mask; or name the file that is there already."""
@@ -166,7 +161,7 @@ class Drawing:
             self._written.add(path)
         return {"files": [self.folder.name(path) for path in files], "command": command}, []
 
-    def _save_mask(self, path: Path, ids: Pixels) -> None:
+    def _save_mask(self, ids: Pixels, path: Path) -> None:
         """A palette PNG (index: id) that says how its objects are named."""
         write_mask(path, ids)
         text = ", ".join(

@@ -142,7 +142,7 @@ def _density(
     return (counts / max(counts.sum(), 1e-9) + 1e-4 / len(alike))[which]
 
 
-def _links(lab: NDArray[np.float64], may: Mask) -> tuple[tuple[NDArray[Any], ...], NDArray[np.float64]]:
+def _links(lab: NDArray[np.float64], may: Mask) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
     """Neighbours within ``may``, in its order, with the cost of a border between them; that to what is outside."""
     number = np.full(may.shape, -1)
     number[may] = np.arange(may.sum())
