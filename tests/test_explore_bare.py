@@ -77,7 +77,11 @@ class Bare:
         end = time.monotonic() + WAIT
         test = f"(() => {{ const e = document.querySelector('.stremn-explorer'); return Boolean({condition}); }})()"
         while not self.page.evaluate(test):
-            assert time.monotonic() < end and not self.errors, (condition, self.errors)
+            assert time.monotonic() < end and not self.errors, (
+                condition,
+                self.errors,
+                self.page.inner_text("header"),
+            )
             while self.out:
                 content, buffers = self.out.pop(0)
                 packed = [base64.b64encode(bytes(b)).decode() for b in buffers]
