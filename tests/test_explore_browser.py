@@ -151,7 +151,7 @@ def opened(browser: "sync_api.Browser", address: str) -> Iterator[Watched]:
     watched = Watched(page)
     page.goto(address)
     watched.explorer()
-    watched.until("e.querySelector('.status').textContent.includes('done')")
+    watched.until("e.querySelector('header option').textContent === 'original'")  # all frames are done
     yield watched
     page.close()
 
