@@ -18,7 +18,7 @@ class Race {
     this.note = el("p", { class: "result", "aria-live": "polite" });
     const set = (on) => el("button", { type: "button", onclick: () => this.choose(on) }, on ? "all" : "none");
     this.root = el("div", { class: "panel", "data-panel": "race", hidden: true },
-      el("p", {}, "Each rule segments the same video from the same masks. Point at a row to see its curve, click it to look into that run."),
+      this.intro = el("p", {}),
       this.rules,
       el("div", { class: "row" }, set(true), set(false), el("label", {}, "slots K ", this.count),
         el("button", { type: "button", class: "primary", "data-do": "race", onclick: () => this.start() }, "race")),
@@ -28,6 +28,8 @@ class Race {
   about() {
     const { about } = this.app;
     this.count.value = about.slots || 6;
+    this.intro.textContent = "Each rule segments the same video from the same masks. "
+      + `${this.app.hasJ() ? "Point at a row to see its curve, click" : "Click"} a row to look into that run.`;
     this.rules.replaceChildren(...about.rules.map((rule) => el("label", { class: "toggle", title: rule.name },
       el("input", { type: "checkbox", "data-rule": rule.name, checked: true }), rule.title)));
     const heads = [["", ""], ["rule", ""], this.app.hasJ() ? ["mean J", "num"] : null, ["ms per frame", "num"],

@@ -63,8 +63,10 @@ class Take {
     if (message.problem) this.app.say(message.problem, true);
     if (!message.finished) this.outcome.textContent = `Writing frame ${message.written} of ${message.of} …`;
     else if (message.problem) this.outcome.textContent = "Nothing was saved.";
-    else if (message.path) this.outcome.textContent = `Saved in ${message.path}`;
-    else await this.fetch(message);
+    else if (message.path) {
+      this.outcome.textContent = `Saved in ${message.path}`;
+      this.why.textContent = "Its masks and those of the command are equal, byte for byte.";
+    } else await this.fetch(message);
     if (message.finished) this.root.dataset.saved = message.path ?? message.file ?? "";
   }
 
