@@ -304,6 +304,60 @@ def test_trace_file_round_trip_and_refusal(tmp_path: Path) -> None:
         Trace.load(tmp_path / "other.json")
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_trace_of_a_memory_that_grows_is_linear_in_its_length(tmp_path: Path, every: int) -> None:
+    policy = make_policy("every_n", every=every)
+    trace, state, size = Trace(), MemoryState.empty(), {}
+    for t in range(401):
+        if t:
+            read(state, torch.randn(1, 3, H, W), trace=trace)
+        state = write(state, template(t, objects=1), policy, trace=trace)
+        if t in (200, 300, 400):
+            trace.save(tmp_path / "trace.json")
+            size[t] = (tmp_path / "trace.json").stat().st_size
+    assert size[400] - size[300] < 1.2 * (size[300] - size[200])
+    assert size[400] < 401 * 2500  # bytes
+    again = Trace.load(tmp_path / "trace.json")
+    assert again == trace
+    step = again.steps[-1]
+    assert step.held == state.frame_index[0, 0].tolist() and len(step.held) > 400 // every
+    shown = sorted(step.read_mass or [])[-32:]  # the explorer shows 24 slots of a frame
+    assert len(step.read_mass or []) == len(step.held_before) and shown[0] > 0
+
+
+def test_a_fixed_memory_of_many_slots_keeps_its_scores(tmp_path: Path) -> None:
+    policy, trace, state = make_policy("learned", slots=70), Trace(), MemoryState.empty()
+    for t in range(80):
+        if t:
+            read(state, torch.randn(1, 3, H, W), trace=trace)
+        state = write(state, template(t, objects=1), policy, trace=trace)
+    trace.save(tmp_path / "trace.json")
+    again = Trace.load(tmp_path / "trace.json")
+    assert again == trace
+    step = again.steps[-1]
+    assert step.action == "evict" and len(step.scores or []) == len(step.evictable) == 70
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("read_mass", {"of": 10**12, "shares": {}}),
+        ("read_mass", {"of": 3, "shares": {"7": 0.5}}),
+        ("read_mass", {"of": -5, "shares": {}}),
+        ("evictable", {"runs": [[True, 10**12]]}),
+        ("held_before", None),
+        ("held", None),
+    ],
+)
+def test_a_packed_step_that_fits_nothing_is_one_line(part: str, value: object) -> None:
+    trace = Trace()
+    write(MemoryState.empty(), template(0), make_policy("oldest"), trace=trace)
+    form = {**trace.to_dict(), "version": 2}
+    form["steps"][0] |= {"action": "evict", "evicted_slot": 9} | {part: value}
+    with pytest.raises(InputError, match="complete steps in here"):
+        Trace.from_dict(form, "here")
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [

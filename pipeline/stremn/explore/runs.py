@@ -117,7 +117,7 @@ def region(ids: Pixels, truth: Pixels | None, objects: list[int], known: list[in
 
 def protected(step: TraceStep, frames: tuple[int, ...]) -> TraceStep:
     """A step in which some frames could not have been evicted."""
-    free = [e and f not in frames for e, f in zip(step.evictable, step.held_before, strict=True)]
+    free = [e and f not in frames for e, f in zip(step.evictable, step.held_before, strict=False)]
     return replace(step, evictable=free)
 
 

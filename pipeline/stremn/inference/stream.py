@@ -298,7 +298,7 @@ def _memory(number: int) -> str:
 
 def _as_bytes(trace: Trace) -> Tensor:
     """A trace's JSON, uint8; the header of a safetensors file has no room for a long one (100 MB)."""
-    return torch.from_numpy(np.frombuffer(json.dumps(trace.to_dict()).encode(), np.uint8).copy())
+    return torch.from_numpy(np.frombuffer(trace.to_json().encode(), np.uint8).copy())
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

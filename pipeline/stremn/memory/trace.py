@@ -11,15 +11,19 @@ from torch import Tensor
 from stremn.errors import InputError, short_reason
 from stremn.files import load_json, replacing
 from stremn.memory.incoming import Incoming
+from stremn.memory.trace_file import MANY, most_read, pack, unpack
 
 FORMAT = "stremn-trace"
-VERSION = 1
+VERSION, PACKED = 1, 2  # the second: a file with steps that ``trace_file.pack`` made smaller
 LAST = 1 << 31  # no video has as many frames
 
 
 @dataclass(frozen=True)
 class TraceStep:
     """One frame's visit to the memory.
+
+    In a memory of more than ``trace_file.MANY`` slots ``ages`` are left out, ``evictable`` where nothing was evicted,
+    and ``read_mass`` is 0 but for the largest shares.
 
     Attributes:
         clip: clip of the batch.
@@ -107,7 +111,7 @@ class Trace:
                     after[slot] = incoming.frame
                 if after[-1] < 0:
                     after.pop()
-                evicts = slot is not None and before[slot] >= 0
+                evicts, many = slot is not None and before[slot] >= 0, used > MANY
                 self.steps.append(
                     TraceStep(
                         clip=clip,
@@ -116,10 +120,10 @@ class Trace:
                         action="skip" if slot is None else "evict" if evicts else "append",
                         held_before=before[:used],
                         held=after,
-                        ages=[incoming.frame - f for f in after],
+                        ages=[] if many else [incoming.frame - f for f in after],
                         scores=None if scores is None else scores[clip, row, :used].detach().cpu().tolist(),
-                        evictable=evictable[clip, row, :used].tolist(),
-                        read_mass=None if self._mass is None else self._mass[clip].tolist(),
+                        evictable=[] if many and not evicts else evictable[clip, row, :used].tolist(),
+                        read_mass=None if self._mass is None else most_read(self._mass[clip].tolist()),
                         evicted_slot=slot if evicts else None,
                         evicted_frame=before[slot] if evicts and slot is not None else None,
                     )
@@ -185,23 +189,33 @@ class Trace:
             "steps": [asdict(step) for step in self.steps],
         }
 
+    def to_json(self) -> str:
+        """As ``to_dict``, as short as it can be: what a file holds."""
+        data = self.to_dict()
+        if pack(data["steps"]):
+            data["version"] = PACKED
+        return json.dumps(data)
+
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "the data") -> "Trace":
-        """The inverse of ``to_dict``; an InputError names ``where`` if it is something else."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
+        """The inverse of ``to_dict`` and ``to_json``; an InputError names ``where`` if it is something else."""
+        known = isinstance(data, dict) and data.get("format") == FORMAT
+        if not known or data.get("version") not in (VERSION, PACKED):
             raise InputError(f"expected a {FORMAT} of version {VERSION} in {where}, found something else")
         try:
+            if data["version"] == PACKED:
+                unpack(data["steps"])
             steps = STEPS.validate_python(data["steps"])
             for step in steps:
                 step.check()
             return cls(steps, dict(data["about"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"expected complete steps in {where}, found: {short_reason(error)}") from error
 
     def save(self, path: Path) -> None:
         """Write JSON; the old file stays if writing fails."""
         with replacing(path) as scratch:
-            scratch.write_text(json.dumps(self.to_dict()), encoding="utf-8")
+            scratch.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Trace":
