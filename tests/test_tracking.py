@@ -16,18 +16,24 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from stremn import tracking
+from stremn import mlflow_store, tracking
 from stremn.errors import InputError
-from stremn.files import read_json
+from stremn.files import read_json, write_json
 from stremn.record import Logger
 
-NUMBERS = {"loss": [3.0, 2.0, 1.0]}
+RULES = {"learned": 0.7, "oldest": 0.6}
+ORIGIN = {
+    "tags": {"commit": "abc", "data": "123", "experiment": "four-slots"},
+    "experiment": "four-slots",
+    "data": {"name": "demo", "digest": "123"},
+}
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a store that holds one finished run."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "PATIENCE", 300)  # the machine may be busy
     (tmp_path / "params.yaml").write_text("demo: {}")
     a_stage(tmp_path)
     assert not tracking.records(tmp_path).exists()
@@ -38,7 +44,7 @@ def a_stage(root: Path, middle: Callable[[], object] = lambda: None) -> None:
     """A stage that logs a parameter, three numbers, a tag and two files; ``middle`` happens half way."""
     picture = root / "picture.png"
     picture.write_text("drawn")
-    with tracking.run(root, "demo", "cost", {"slots": 3, "plan": {"steps": 2}}):
+    with tracking.run(root, "demo", "cost", {"slots": 3, "plan": {"steps": 2}}, ORIGIN):
         logger = Logger()
         logger.metrics({"loss": 3.0, "nothing": None, "nan": float("nan")}, 1)
         logger.artifact(picture, "figures")
@@ -48,13 +54,24 @@ def a_stage(root: Path, middle: Callable[[], object] = lambda: None) -> None:
         logger.metrics({"loss": 1.0}, 3)
         logger.tag("missing.x", "why")
         logger.artifact(picture)
+        for rule, value in RULES.items():
+            child = logger.child(rule, {"rule": rule, "options": {"every": 5}}, f"The {rule}")
+            child.series("over frames/J", range(1, 5), [0.1, 0.2, 0.3, 0.4])
+            child.metrics({"J&F": value})
 
 
 def runs(root: Path) -> list:
     client = MlflowClient(tracking.store(root))
     experiment = client.get_experiment_by_name("demo")
     assert experiment is not None
-    return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+
+
+def children(root: Path, of: str) -> list:
+    client = MlflowClient(tracking.store(root))
+    experiment = client.get_experiment_by_name("demo")
+    return client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{of}'")
 
 
 def check_whole(root: Path, status: str = "FINISHED") -> None:
@@ -67,6 +84,22 @@ def check_whole(root: Path, status: str = "FINISHED") -> None:
     assert sorted((m.step, m.value) for m in history) == [(1, 3.0), (2, 2.0), (3, 1.0)]
     files = {f.path for folder in ("", "figures") for f in client.list_artifacts(newest.info.run_id, folder)}
     assert {"picture.png", "figures/picture.png"} <= files
+    if status == "FINISHED":
+        check_children(client, newest, root)
+
+
+def check_children(client: MlflowClient, parent, root: Path) -> None:
+    """Each rule is a run of its own, once, with what makes it comparable."""
+    found = {run.data.params["rule"]: run for run in children(root, parent.info.run_id)}
+    assert found.keys() == RULES.keys() and len(children(root, parent.info.run_id)) == len(RULES)
+    for rule, run in found.items():
+        assert run.info.run_name == f"The {rule} · four-slots" and run.info.status == parent.info.status
+        assert run.data.metrics["J_and_F"] == RULES[rule] and run.data.params["options.every"] == "5"
+        curve = client.get_metric_history(run.info.run_id, "over frames/J")
+        assert sorted((m.step, m.value) for m in curve) == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
+        assert {key: run.data.tags[key] for key in ORIGIN["tags"]} == ORIGIN["tags"]
+        (dataset,) = [entry.dataset for entry in client.get_run(run.info.run_id).inputs.dataset_inputs]
+        assert (dataset.name, dataset.digest) == ("demo", "123")
 
 
 def log_later(root: Path) -> None:
@@ -309,6 +342,55 @@ def test_a_stage_that_was_killed_is_logged_as_killed(project: Path) -> None:
     assert [error for _, error in tracking.send_left(project)] == [None]
     check_whole(project, "KILLED")
     assert len(runs(project)) == 2
+
+
+@pytest.mark.parametrize("after", [1, 4])
+def test_a_connection_that_is_lost_anywhere_leaves_nothing_twice(
+    project: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """The call is answered by the server, and its answer does not arrive."""
+    for number, call in enumerate(("create_run", "log_batch", "log_inputs", "set_terminated"), 2):
+        whole, calls = getattr(MlflowClient, call), []
+
+        def lost(*given, whole=whole, calls=calls, **named):
+            result = whole(*given, **named)
+            calls.append(1)
+            if len(calls) == after:
+                raise ConnectionError("gone")
+            return result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, call, lost)
+            a_stage(project)
+        list(tracking.send_left(project))
+        assert not tracking.records(project).exists()
+        check_whole(project)
+        assert len(runs(project)) == number
+
+
+def test_a_run_that_a_person_deletes_meanwhile_is_made_again(project: Path) -> None:
+    client = MlflowClient(tracking.store(project))
+    with nobody(project):
+        a_stage(project)
+    (record,) = tracking.records(project).iterdir()
+    note = read_json(record / "run.json")
+    write_json(record / "run.json", {key: value for key, value in note.items() if key != "status"})
+    mlflow_store.send(project, record)  # as while the stage goes on
+    client.delete_run(children(project, runs(project)[0].info.run_id)[0].info.run_id)
+    mlflow_store.send(project, record)
+    client.delete_run(runs(project)[0].info.run_id)
+    write_json(record / "run.json", note)
+    log_later(project)
+
+
+def test_an_experiment_opens_on_its_runs(project: Path) -> None:
+    client = MlflowClient(tracking.store(project))
+    number = client.get_experiment_by_name("demo").experiment_id
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    assert client.get_experiment(number).tags.items() >= kind.items()
+    client.delete_experiment_tag(number, "mlflow.experimentKind")  # one of an earlier release
+    a_stage(project)
+    assert client.get_experiment(number).tags.items() >= kind.items()
 
 
 def test_a_running_stage_is_left_alone(project: Path) -> None:

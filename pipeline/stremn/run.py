@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from stremn import paths, tracking
+from stremn import paths, provenance, tracking
 from stremn.device import SAME_EVERYWHERE
 from stremn.errors import InputError
 from stremn.files import claim, discard, read_json, swap
@@ -100,7 +100,8 @@ def run_stage(
     out = out.with_name(f"{out.name}-{beside}") if beside else out
     _check_same(out, changes)
     failed = paths.runs(root, profile) / f"{stage}.failed.ipynb"
-    with _stopped_by_signals(), _workplace(out) as work, tracking.run(root, profile, stage, checked):
+    origin = provenance.origin(root, profile, stage, changes, beside)
+    with _stopped_by_signals(), _workplace(out) as work, tracking.run(root, profile, stage, checked, origin):
         processor = SAME_EVERYWHERE if checked.get("same_everywhere") else {}
         with tracking.environment({CHANGES: json.dumps(changes), **processor}):
             _execute(notebook, work, profile, root, failed)
@@ -109,6 +110,8 @@ def run_stage(
         for folder in read_json(work / PASSING).get("folders", []):  # only now: the outputs stand
             discard(Path(folder))
         tracking.Logger().artifact(out / NOTEBOOK)
+        if stage == "data":
+            tracking.Logger().tag("data", provenance.data_fingerprint(root, profile))
     return out
 
 

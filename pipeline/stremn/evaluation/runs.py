@@ -105,6 +105,23 @@ class Compared:
     headroom: Share | None = None
     after_returns: float | None = None
 
+    def numbers(self) -> dict[str, float]:
+        """The few numbers by which runs are ranked: J&F with its interval, J, F, the share of the headroom."""
+        found = {
+            "J&F": self.mean.mean,
+            "J&F_low": self.mean.low,
+            "J&F_high": self.mean.high,
+            "J": self.scores.global_["J-Mean"],
+            "F": self.scores.global_["F-Mean"],
+        }
+        if self.headroom is not None:
+            found |= {
+                "headroom_share": self.headroom.share,
+                "headroom_share_low": self.headroom.low,
+                "headroom_share_high": self.headroom.high,
+            }
+        return found if self.after_returns is None else {**found, "J_after_returns": self.after_returns}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form: that of the scores, and both intervals."""
         behind = None if self.behind is None else self.behind.to_dict()

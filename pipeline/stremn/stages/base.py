@@ -57,6 +57,7 @@ class Stage(Generic[P]):
         out: folder to write to; it becomes the stage's output when the notebook ends well.
         root: of the repository.
         passing: folders that are of no use when the outputs stand (progress of trainings).
+        children: runs of MLflow below the stage's, by name.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Stage(Generic[P]):
     root: Path
     logger: Logger = field(default_factory=Logger)
     passing: list[Path] = field(default_factory=list)
+    children: dict[str, Logger] = field(default_factory=dict)
 
     def inputs(self, stage: str) -> Path:
         """Output folder of an earlier stage; InputError if it has not run."""
@@ -80,11 +82,20 @@ class Stage(Generic[P]):
         """Numbers of one step, to MLflow."""
         self.logger.metrics(row, step)
 
+    def child(self, name: str, parameters: Mapping[str, Any], title: str = "") -> Logger:
+        """A run of MLflow below the stage's own, of one rule, system or network, to be ranked among its siblings.
+
+        It gets the numbers of ``metrics`` whose names begin with its own and a dot.
+        """
+        self.children[name] = self.logger.child(name, parameters, title)
+        return self.children[name]
+
     def metrics(
         self,
         values: Mapping[str, float | None],
         reasons: Mapping[str, str] | None = None,
         notes: Mapping[str, str] | None = None,
+        headline: str = "",
     ) -> None:
         """Numbers of the whole stage, to ``metrics.json`` and MLflow.
 
@@ -93,14 +104,23 @@ class Stage(Generic[P]):
                 computed: null in the file, a tag ``missing.<name>`` in MLflow.
             reasons: why, for those.
             notes: words beside the numbers, such as where a metric's weights come from.
+            headline: the child whose numbers stand for the whole stage in MLflow, too.
         """
         path = self.out / "metrics.json"
         path.write_text(json.dumps(_nested({**values, **(notes or {})}), indent=1), encoding="utf-8")
-        self.logger.metrics(values)
         for name, note in (notes or {}).items():
             self.logger.tag(name, note)
-        for name in (n for n, v in values.items() if v is None or v != v):
-            self.logger.tag(f"missing.{name}", (reasons or {}).get(name, "not computed, see the notebook"))
+        for name, value in values.items():
+            child = max((c for c in self.children if name.startswith(f"{c}.")), key=len, default="")
+            own = name[len(child) + 1 :].replace(".", "/") if child else name
+            loggers = [self.children.get(child, self.logger)]
+            loggers += [self.logger] if child and child == headline else []
+            for logger in loggers:
+                logger.metrics({f"final/{own}" if own in logger.curves else own: value})
+            if value is None or value != value:
+                loggers[0].tag(f"missing.{own}", (reasons or {}).get(name, "not computed, see the notebook"))
+        if headline:
+            self.logger.tag("headline", headline)
 
     def figure(self, name: str, figure: Figure) -> Path:
         """Save a figure as PNG and log it."""

@@ -70,10 +70,13 @@ def summarise(stage: Stage[Parameters], found: dict[str, Cost]) -> dict[str, Any
     metrics: dict[str, float] = {}
     for rule, cost in found.items():
         metrics |= {f"{rule}.{name}": value for name, value in growth(cost).items()}
+        child = stage.child(rule, {"rule": rule, "slots": p.slots}, POLICIES[rule].title)
+        for name, values in systems[rule].items():
+            child.series(f"over length/{name}", systems[rule]["frames"], values)
     (stage.out / "cost.json").write_text(
         json.dumps({"systems": systems, "growth": metrics}), encoding="utf-8"
     )
-    stage.metrics(metrics)
+    stage.metrics(metrics, headline=p.rules[0])
     table = pd.concat(
         {POLICIES[r].title: pd.DataFrame(rows).set_index("frames") for r, rows in systems.items()}
     )

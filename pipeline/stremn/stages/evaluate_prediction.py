@@ -154,7 +154,16 @@ def score(stage: Stage[Parameters], made: Predicted) -> Scores:
         values |= {f"{_key(system)}.{name}": value for name, value in cost.items()}
     for system, (ahead, _, _) in _ahead(stage, made, scores).items():
         values[f"{_key(system)}.psnr_ahead_of_{_key(p.reference)}"] = ahead
-    stage.metrics(values, reasons, {"lpips_weights": weights})
+    for system, one in scores[p.conventions[0]].items():
+        variant = p.variants.get(system)
+        child = stage.child(
+            _key(system),
+            {"network": variant.of, **variant.fields} if variant else {"network": system},
+            label(system),
+        )
+        for metric, curve in one.per_frame.items():
+            child.series(f"over predicted frames/{metric}", range(1, len(curve or []) + 1), curve or [])
+    stage.metrics(values, reasons, {"lpips_weights": weights}, _key(p.reference))
     return scores
 
 

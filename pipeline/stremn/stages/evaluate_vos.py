@@ -39,6 +39,7 @@ from stremn.stages.runs import (
     TRUTH,
     clips_place,
     heading,
+    log_compared,
     network_file,
     note_own_clips,
     own_side,
@@ -204,7 +205,7 @@ def score(stage: Stage[Parameters], names: list[str]) -> dict[str, Compared]:
     compared = compare(scores, "learned", p.seed, oracle=ORACLE, base="first_and_previous", shown=shown)
     form = {name: one.to_dict() for name, one in compared.items()}
     (stage.out / "scores.json").write_text(json.dumps(form), encoding="utf-8")
-    stage.metrics(_metrics(compared))
+    log_compared(stage, compared, _titles(p))
     return compared
 
 
@@ -296,25 +297,3 @@ def _one_seed(p: Parameters, compared: dict[str, Compared]) -> dict[str, Compare
 
 def _other_seeds(p: Parameters) -> dict[str, Run]:
     return {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in p.rules}
-
-
-def _metrics(compared: dict[str, Compared]) -> dict[str, float]:
-    out: dict[str, float] = {}
-    for name, one in compared.items():
-        key = name.replace("@", "_slots_")
-        out |= {
-            f"{key}.J&F": one.mean.mean,
-            f"{key}.J&F_low": one.mean.low,
-            f"{key}.J&F_high": one.mean.high,
-            f"{key}.J": one.scores.global_["J-Mean"],
-            f"{key}.F": one.scores.global_["F-Mean"],
-        }
-        if one.headroom is not None:
-            out |= {
-                f"{key}.headroom_share": one.headroom.share,
-                f"{key}.headroom_share_low": one.headroom.low,
-                f"{key}.headroom_share_high": one.headroom.high,
-            }
-        if one.after_returns is not None:
-            out[f"{key}.J_after_returns"] = one.after_returns
-    return out

@@ -125,7 +125,7 @@ def _judged(stage: Stage[Parameters], name: str, one: Trained) -> Trained:
         look_loss,
         plan,
         seed=seed,
-        log=lambda step, row: stage.log(step, {f"{name}.judge.{key}": value for key, value in row.items()}),
+        log=lambda step, row: stage.children[name].metrics({f"judge/{k}": v for k, v in row.items()}, step),
         device=p.device,
         description=f"{stage.name} {name}, judge",
     )

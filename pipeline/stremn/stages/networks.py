@@ -19,6 +19,7 @@ from stremn.device import computes
 from stremn.errors import InputError
 from stremn.figures.curves import loss_figure
 from stremn.models.checkpoints import save_model
+from stremn.record import Logger
 from stremn.stages.base import Computing, Stage
 from stremn.training.loop import LossFunction, Plan, fit, seed_everything
 from stremn.training.resume import History, Progress
@@ -94,7 +95,7 @@ def train_networks(
         seed_everything(seed)
         model, meta = start(name, trained)
         settings = p.model_copy(update={"plan": plan, "seed": seed})
-        history = History()
+        history, child = History(), _child(stage, name, meta, settings)
         if plan.steps:
             progress = _progress(stage, name, model, meta, settings)
             history = fit(
@@ -104,7 +105,7 @@ def train_networks(
                 plan,
                 seed=seed,
                 progress=progress,
-                log=_prefixed(stage, name),
+                log=lambda step, row, child=child: child.metrics(row, step),  # type: ignore[misc]
                 validate=validate,
                 device=p.device,
                 description=f"{stage.name} {name}",
@@ -146,9 +147,10 @@ def _hash(model: nn.Module) -> str:
     )
 
 
-def _prefixed(stage: Stage[P], name: str) -> Callable[[int, dict[str, float]], None]:
-    """A log of numbers under a network's name."""
-    return lambda step, row: stage.log(step, {f"{name}.{key}": value for key, value in row.items()})
+def _child(stage: Stage[P], name: str, meta: dict[str, Any], settings: TrainingSettings) -> Logger:
+    """The log of a network, whose curves lie over those of the others."""
+    known = {"system": meta["system"], "fields": meta["fields"]}
+    return stage.child(name, known | settings.model_dump(mode="json", include={"seed", "plan"}))
 
 
 def save_networks(
@@ -172,5 +174,5 @@ def save_networks(
         numbers[f"{name}.seconds"] = one.history.seconds
         curves[name] = loss_figure(one.history.rows, title=f"{title}: {name}", validation=validation)
         stage.figure(f"{name}_loss", curves[name])
-    stage.metrics(numbers, notes=notes)
+    stage.metrics(numbers, notes=notes, headline=next(iter(curves), ""))
     return curves

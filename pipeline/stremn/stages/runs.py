@@ -19,7 +19,8 @@ from stremn.data.own_clips import check_clips, open_own_clips
 from stremn.data.pictures import size_text
 from stremn.data.prepared import Source, write_source
 from stremn.errors import warn
-from stremn.evaluation.runs import Run
+from stremn.evaluation.runs import Compared, Run, load_runs
+from stremn.figures.vos_figures import mean_over_time
 from stremn.inference.folder import segment_folder
 from stremn.inference.multiscale import multiscale_rollout
 from stremn.inference.open import SHORTER_SIDE, default_size
@@ -93,6 +94,23 @@ def heading(run: Run) -> str:
     unit = "frames" if run.policy and POLICIES[run.policy].unit == "feature" else "slots"
     size = "" if run.slots is None else f", {run.slots} {unit}"
     return f"{rule}{size}" + ("" if run.network == "stremn" else f" ({run.network})")
+
+
+def log_compared(stage: Stage[Any], compared: Mapping[str, Compared], titles: Mapping[str, str]) -> None:
+    """Every run's numbers; in MLflow each is a run below the stage's, the best last, as the newest stands on top."""
+    runs = load_runs(stage.out / "runs.json")
+    for name, one in sorted(compared.items(), key=lambda item: item[1].mean.mean):
+        run = runs[name].model_dump(mode="json", exclude={"title", "trace"})
+        child = stage.child(_key(name), {"rule": run.pop("policy"), **run}, titles[name])
+        frames, j, _ = mean_over_time([(o.frames, o.j) for o in one.scores.per_frame.values()])
+        child.series("over frames/J", frames, j)
+    values = {f"{_key(name)}.{key}": v for name, one in compared.items() for key, v in one.numbers().items()}
+    stage.metrics(values, headline="learned")
+
+
+def _key(name: str) -> str:
+    """As metrics.json has it."""
+    return name.replace("@", "_slots_")
 
 
 def segment_runs(
