@@ -112,12 +112,23 @@ def test_every_stage_has_its_mlflow_run(copy: Copy) -> None:
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.data.tags["stage"] for run in runs} == set(STAGES)
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    runs = [run for run in runs if run not in children]
+    assert {run.data.tags["stage"] for run in runs} == set(STAGES) and len(runs) == len(STAGES)
     assert {run.info.status for run in runs} == {"FINISHED"}
     parameters = yaml.safe_load((copy.folder / "params.yaml").read_text())["tiny"]
     trained = next(run for run in runs if run.data.tags["stage"] == "pretrain")
     assert trained.data.params["plan.steps"] == str(parameters["pretrain"]["plan"]["steps"])
-    assert {m.step for m in client.get_metric_history(trained.info.run_id, "stremn.loss")} >= {1, 2, 3}
+    (network,) = [
+        run for run in children if run.info.run_name == "stremn" and run.data.tags["stage"] == "pretrain"
+    ]
+    assert {m.step for m in client.get_metric_history(network.info.run_id, "loss")} >= {1, 2, 3}
+    rules = {run.data.params["rule"]: run for run in children if run.data.tags["stage"] == "evaluate_vos"}
+    assert rules.keys() >= {*parameters["evaluate_vos"]["rules"], "first_mask"}
+    assert all(
+        {"J_and_F", "J_and_F_low", "over frames/J"} <= run.data.metrics.keys() for run in rules.values()
+    )
+    assert len({run.data.tags["data"] for run in rules.values()}) == 1
 
 
 # --- what an edit reaches, in a graph whose stages only touch their outputs

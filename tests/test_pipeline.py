@@ -246,6 +246,42 @@ def test_a_missing_input_names_the_stage_to_run(tmp_path: Path) -> None:
         _stage(tmp_path, Outer()).inputs("pretrain")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"seed": ', "expected what the stage 'data' wrote in .*manifest.json, found: "),
+        ("[1]", "expected a table in .*manifest.json, found none"),
+        ('{"other": 1}', "expected seed in .*manifest.json, found none"),
+        (None, "expected what the stage 'data' wrote in .*manifest.json, found: No such file"),
+    ],
+)
+def test_a_damaged_output_of_an_earlier_stage_is_one_line(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    folder = paths.output(tmp_path, "demo", "data")
+    folder.mkdir(parents=True)
+    if text is not None:
+        _write(folder / "manifest.json", text)
+    with pytest.raises(InputError, match=f"{words}.*; `stremn run data --profile demo` makes it anew"):
+        _stage(tmp_path, Outer()).written("data", "manifest.json", "seed")
+
+
+def test_a_training_on_damaged_data_is_one_line(paused: Path) -> None:
+    _write(paths.output(paused, "demo", "data") / "manifest.json", "{")
+    with pytest.raises(InputError, match=r"manifest\.json, found: .*makes it anew"):
+        _train(paused)
+
+
+def test_damaged_settings_of_results_beside_are_one_line(project: Path, write_notebook) -> None:
+    write_notebook(project / "notebooks" / "08_cost.ipynb", OPEN)
+    _write(_out(project).with_name("cost-mine") / "settings.json", "{")
+    with pytest.raises(
+        InputError, match=r"expected settings in .*settings\.json, found: .*: move the folder away"
+    ):
+        run_stage("cost", "demo", project, changes={"slots": 4}, beside="mine")
+    shutil.rmtree(_out(project).with_name("cost-mine"))
+
+
 def test_a_notebook_by_hand_reads_params_and_writes_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

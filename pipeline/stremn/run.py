@@ -28,7 +28,7 @@ from traitlets.config import Config
 from stremn import paths, provenance, tracking
 from stremn.device import SAME_EVERYWHERE
 from stremn.errors import InputError
-from stremn.files import claim, discard, read_json, swap
+from stremn.files import claim, discard, load_json, read_json, swap
 from stremn.record import say
 from stremn.stages.base import CHANGES, OUT, PASSING, checked_parameters
 
@@ -118,7 +118,10 @@ def run_stage(
 def _check_same(out: Path, changes: Mapping[str, Any]) -> None:
     """Results of other files that have the same name are not replaced."""
     settings = out / "settings.json"
-    before = json.loads(settings.read_text(encoding="utf-8")) if changes and settings.is_file() else changes
+    try:
+        before = load_json(settings, "settings") if changes and settings.is_file() else changes
+    except InputError as error:
+        raise InputError(f"{error}: move the folder away") from None
     for name, value in changes.items():
         if before.get(name) != value:
             raise InputError(

@@ -20,7 +20,7 @@ from stremn import paths
 from stremn.device import choose, is_same_everywhere
 from stremn.display import let_notebooks_draw
 from stremn.errors import InputError, short_reason
-from stremn.files import discard, write_json
+from stremn.files import discard, load_json, write_json
 from stremn.record import Logger
 from stremn.settings import Settings
 
@@ -77,6 +77,18 @@ class Stage(Generic[P]):
                 f"stage {self.name!r} needs the outputs of {stage!r} in {folder}; run `dvc repro` first"
             )
         return folder
+
+    def written(self, stage: str, name: str, *keys: str) -> dict[str, Any]:
+        """A JSON file that an earlier stage wrote, which has ``keys``; InputError where it is damaged."""
+        path, again = self.inputs(stage) / name, f"stremn run {stage} --profile {self.profile}"
+        try:
+            found = load_json(path, f"what the stage {stage!r} wrote")
+        except InputError as error:
+            raise InputError(f"{error}; `{again}` makes it anew") from None
+        lost = [key for key in keys if key not in found] if isinstance(found, dict) else ["a table"]
+        if lost:
+            raise InputError(f"expected {lost[0]} in {path}, found none; `{again}` makes it anew")
+        return dict(found)
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
         """Numbers of one step, to MLflow."""

@@ -4,7 +4,6 @@ Each network has a name of its own (several may be of one system): its weights a
 ``<stage>/networks/<name>/model.safetensors``.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -121,7 +120,6 @@ def _progress(
     stage: Stage[P], name: str, model: nn.Module, meta: dict[str, Any], settings: TrainingSettings
 ) -> Progress:
     """Where a network's progress is saved, with all that its weights depend on."""
-    manifest = stage.inputs("data") / "manifest.json"
     origin = {
         "parameters": settings.model_dump(mode="json", exclude={**OF_OTHERS, **SAME_WEIGHTS})
         | {
@@ -129,7 +127,7 @@ def _progress(
             "fields": meta["fields"],
             "steps_of_the_schedule": stage.parameters.plan.steps,
         },
-        "data": json.loads(manifest.read_text(encoding="utf-8")),
+        "data": stage.written("data", "manifest.json"),
         "starting weights": _hash(model),
         "code": fingerprint.of_source([*TRAINED_WITH, "stages/networks.py", f"stages/{stage.name}.py"]),
     }

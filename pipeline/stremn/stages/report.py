@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from stremn.evaluation.bootstrap import Interval
 from stremn.evaluation.runs import load_runs
-from stremn.files import load_json
 from stremn.report.claims import Claim, cost_claims, counted, prediction_claims, rule_claims
 from stremn.report.page import Report, Section, Table
 from stremn.report.report_tables import (
@@ -64,7 +62,7 @@ def segmentation(stage: Stage[Parameters]) -> list[Section]:
 def prediction(stage: Stage[Parameters]) -> Section:
     """STReMN Table 5: video prediction."""
     folder, convention = stage.inputs("evaluate_prediction"), stage.parameters.convention
-    by = _read(folder / "scores.json")[convention]
+    by = stage.written("evaluate_prediction", "scores.json", convention)[convention]
     reasons = sorted({reason for scores in by.values() for reason in scores["reasons"].values()})
     text = f"Metrics in the convention “{convention}”. "
     text += "".join(f"LPIPS is not given: {reason}. " for reason in reasons)
@@ -73,7 +71,8 @@ def prediction(stage: Stage[Parameters]) -> Section:
 
 
 def _prediction(stage: Stage[Parameters]) -> Row:
-    by = _read(stage.inputs("evaluate_prediction") / "scores.json")[stage.parameters.convention]
+    convention = stage.parameters.convention
+    by = stage.written("evaluate_prediction", "scores.json", convention)[convention]
     return {
         system: {name: scores["mean"][name.lower()] for name in ("PSNR", "SSIM", "LPIPS", "MSE")}
         for system, scores in by.items()
@@ -88,7 +87,7 @@ def claims(stage: Stage[Parameters]) -> pd.DataFrame:
 
 def _claims(stage: Stage[Parameters]) -> list[Claim]:
     results = _results(stage)
-    growth = _read(stage.inputs("cost") / "cost.json")["growth"]
+    growth = stage.written("cost", "cost.json", "growth")["growth"]
     return [
         *rule_claims(results, _over_seeds(stage, results)),
         *prediction_claims(_prediction(stage)),
@@ -123,7 +122,7 @@ def _not_run(stage: Stage[Parameters]) -> str:
 def memory_and_cost(stage: Stage[Parameters]) -> list[Section]:
     """STReMN Figs. 5 and 6, and the cost of a long video."""
     cost = stage.inputs("cost")
-    table = pd.Series(_read(cost / "cost.json")["growth"]).rename("value").to_frame()
+    table = pd.Series(stage.written("cost", "cost.json", "growth")["growth"]).rename("value").to_frame()
     table.index = table.index.map(lambda name: str(name).replace(".", ": "))
     growth = Table("Growth", table, "One stream per system on the machine that ran the pipeline.", 3)
     return [
@@ -175,21 +174,16 @@ MEMORY_TEXT = "The paper's Figs. 5 and 6 on our clips: distance of the kept fram
 COST_TEXT = "Ratios compare the last hundred frames with the second hundred: 1 is constant."
 
 
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = load_json(path, "numbers of an earlier stage")
-    return found
-
-
 def _pictures(folder: Path) -> list[Path]:
     return sorted((folder / "figures").glob("*.png"))
 
 
 def _results(stage: Stage[Parameters]) -> Results:
     folder = stage.inputs("evaluate_vos")
-    about = _read(folder / "settings.json")
+    about = stage.written("evaluate_vos", "settings.json", "network", "slots", "protocol")
     return Results(
         load_runs(folder / "runs.json"),
-        _read(folder / "scores.json"),
+        stage.written("evaluate_vos", "scores.json", "learned"),
         about["network"],
         about["slots"],
         about["protocol"],

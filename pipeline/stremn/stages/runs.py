@@ -103,7 +103,7 @@ def log_compared(stage: Stage[Any], compared: Mapping[str, Compared], titles: Ma
         run = runs[name].model_dump(mode="json", exclude={"title", "trace"})
         child = stage.child(_key(name), {"rule": run.pop("policy"), **run}, titles[name])
         frames, j, _ = mean_over_time([(o.frames, o.j) for o in one.scores.per_frame.values()])
-        child.series("over frames/J", frames, j)
+        child.series("over frames/J", frames.tolist(), j.tolist())
     values = {f"{_key(name)}.{key}": v for name, one in compared.items() for key, v in one.numbers().items()}
     stage.metrics(values, headline="learned")
 
