@@ -422,7 +422,9 @@ def test_seeds_table_is_mean_and_deviation_over_trainings() -> None:
     assert table.loc["Poor", ["behind", "behind sd"]].tolist() == pytest.approx(
         [gaps.mean(), gaps.std(ddof=1)]
     )
-    assert np.isnan(table.loc["good", "behind"])
+    assert np.isnan(table.loc["good", "behind"]) and "headroom" not in table
+    share = tables.seeds_table([one, two], reference="good", oracle="good", base="poor")["headroom"]
+    assert share.to_dict() == pytest.approx({"good": 100, "poor": 0})
     for bad in ([one], [one, {"good": two["good"]}]):
         with pytest.raises(InputError, match="the same rules on two seeds or more"):
             tables.seeds_table(bad, reference="good")

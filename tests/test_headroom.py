@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from stremn.errors import InputError
-from stremn.evaluation.headroom import Share, headroom_share, j_after_returns, returns
+from stremn.evaluation.bootstrap import bootstrap_mean, difference_over_trainings, over_trainings
+from stremn.evaluation.headroom import Share, headroom_share, headroom_share_over, j_after_returns, returns
 from stremn.evaluation.runs import compare
 from stremn.evaluation.sequences import ObjectScores
 from stremn.evaluation.vos import VOSScores
@@ -96,3 +97,39 @@ def test_every_run_has_its_share_and_its_j_after_returns_in_the_comparison() -> 
     plain = compare(runs, "learned", oracle="another", base="base")
     assert all(one.headroom is None and one.after_returns is None for one in plain.values())
     assert "headroom" not in systems_table(plain).columns
+
+
+def test_draws_of_trainings_by_hand() -> None:
+    # two trainings of one object: a draw has 0, 1 or 2 times the second, with 1/4, 1/2, 1/4
+    drawn, groups = over_trainings(np.array([[[0.0]], [[1.0]]]), ["a"], resamples=4000)
+    assert groups == 1 and set(drawn[:, 0]) == {0.0, 1.0, 2.0}
+    assert [(drawn == value).mean() for value in (0, 1, 2)] == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+    # two objects of one clip stay together, of two clips they do not
+    both = np.array([[[1.0], [10.0]]])
+    assert set(over_trainings(both, ["a", "a"], resamples=50)[0][:, 0]) == {11.0}
+    assert set(over_trainings(both, ["a", "b"], resamples=200)[0][:, 0]) == {2.0, 11.0, 20.0}
+    with pytest.raises(InputError, match="one label for each of 2"):
+        over_trainings(both, ["a"])
+    with pytest.raises(InputError, match="finite"):
+        over_trainings(both * np.nan, ["a", "b"])
+
+
+def test_one_training_has_the_interval_of_its_clips_and_two_that_differ_a_wider_one() -> None:
+    rng = np.random.default_rng(0)
+    gains = rng.normal(0.02, 0.05, 40)
+    base = {f"clip{i}_1": 0.5 for i in range(40)}
+    one = {name: 0.5 + gain for name, gain in zip(base, gains, strict=True)}
+    plain = bootstrap_mean(gains)
+    found = difference_over_trainings([one], [base])
+    assert found.mean == pytest.approx(plain.mean)
+    assert [found.low, found.high] == pytest.approx([plain.low, plain.high], abs=0.002)
+    opposite = {name: 1.0 - value for name, value in one.items()}
+    wider = difference_over_trainings([one, opposite], [base, base])
+    assert wider.mean == pytest.approx(0) and wider.low < -0.01 < 0.01 < wider.high
+
+
+def test_headroom_over_trainings() -> None:
+    base, oracle = {"a_1": 0.4, "b_1": 0.2}, {"a_1": 0.8, "b_1": 0.6}
+    halves = [{"a_1": 0.6, "b_1": 0.4}, {"a_1": 0.7, "b_1": 0.5}]  # shares 1/2 and 3/4, whatever the clip
+    found = headroom_share_over(halves, [oracle] * 2, [base] * 2)
+    assert found == pytest.approx(Share(0.625, 0.5, 0.75, 2))

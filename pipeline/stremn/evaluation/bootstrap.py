@@ -78,6 +78,60 @@ def bootstrap_mean(
     return Interval(mean, float(found.low), float(found.high), len(values))
 
 
+def over_trainings(
+    values: np.ndarray, groups: Sequence[str], *, resamples: int = 5000, seed: int = 0
+) -> tuple[np.ndarray, int]:
+    """Sums over trainings and objects, drawn again and again: both could have come out otherwise.
+
+    Trainings and groups of objects are drawn at once, each with replacement, since every training met the same
+    objects. With three trainings an interval of such draws says more than one over objects alone, and is still rather
+    too narrow.
+
+    Args:
+        values: (S, N, C), of S trainings C values of each of the same N objects.
+        groups: N labels of what is drawn as a whole, such as the clip of an object.
+        resamples: how often.
+        seed: the same seed gives the same draws.
+
+    Returns:
+        The sums (resamples, C), and the number of groups.
+
+    Raises:
+        InputError: no value, one that is not finite, other numbers of labels.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 3 or not values.size or not np.isfinite(values).all():
+        raise InputError(f"expected finite values (trainings, objects, …), found an array of {values.shape}")
+    if len(groups) != values.shape[1]:
+        raise InputError(f"expected one label for each of {values.shape[1]} objects, found {len(groups)}")
+    index = np.unique(np.asarray(groups), return_inverse=True)[1]
+    count = int(index.max()) + 1
+    rng = np.random.default_rng(seed)
+    drawn = _times(rng.integers(0, count, (resamples, count)))[:, index]
+    trained = _times(rng.integers(0, len(values), (resamples, len(values))))
+    return np.einsum("rs,rn,snc->rc", trained, drawn, values, optimize=True), count
+
+
+def _times(draws: np.ndarray) -> np.ndarray:
+    """How often each number is among the draws of a row (R, n): (R, n)."""
+    return (draws[:, :, None] == np.arange(draws.shape[1])).sum(1)
+
+
+def difference_over_trainings(
+    first: Sequence[Mapping[str, float]], second: Sequence[Mapping[str, float]], *, seed: int = 0
+) -> Interval:
+    """95 % interval of the mean of first − second over trainings and objects, see ``over_trainings``.
+
+    Args:
+        first, second: of each training ``<clip>_<id>`` to value; the same objects everywhere.
+    """
+    gaps = np.array([[a[name] - b[name] for name in first[0]] for a, b in zip(first, second, strict=True)])
+    clips = [name.rpartition("_")[0] for name in first[0]]
+    drawn, _ = over_trainings(np.stack([gaps, np.ones_like(gaps)], axis=-1), clips, seed=seed)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return Interval(float(gaps.mean()), float(low), float(high), gaps.shape[1])
+
+
 def _mean_of_groups(sums: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
     return sums.sum(axis) / sizes.sum(axis)
 

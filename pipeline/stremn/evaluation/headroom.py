@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stremn.errors import InputError
+from stremn.evaluation.bootstrap import over_trainings
 from stremn.evaluation.sequences import ObjectScores
 
 AFTER = 14  # frames after a return in which nearly all of the difference between memories lies
@@ -34,7 +35,6 @@ def headroom_share(
     base: Mapping[str, float],
     *,
     level: float = 0.95,
-    resamples: int = 5000,
     seed: int = 0,
 ) -> Share | None:
     """(rule − base) / (oracle − base) of the means over objects, with a paired bootstrap interval.
@@ -50,24 +50,37 @@ def headroom_share(
 
     Raises InputError when the systems have different objects or none.
     """
-    if not rule or not rule.keys() == oracle.keys() == base.keys():
-        odd = sorted(
-            (rule.keys() | oracle.keys() | base.keys()) - (rule.keys() & oracle.keys() & base.keys())
-        )
+    return headroom_share_over([rule], [oracle], [base], level=level, seed=seed)
+
+
+def headroom_share_over(
+    rules: Sequence[Mapping[str, float]],
+    oracles: Sequence[Mapping[str, float]],
+    bases: Sequence[Mapping[str, float]],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Share | None:
+    """``headroom_share`` of the means over several trainings; the interval holds trainings and clips."""
+    names = rules[0].keys()
+    if not names or any(one.keys() != names for one in (*rules, *oracles, *bases)):
+        odd = sorted({name for one in (*rules, *oracles, *bases) for name in one.keys() ^ names})
         raise InputError(
             f"expected the same objects in all three systems, found {len(odd)} missing: {odd[:1]}"
         )
-    clip = np.unique([name.rpartition("_")[0] for name in rule], return_inverse=True)[1]
-    gains = np.array([[rule[name] - base[name], oracle[name] - base[name]] for name in rule])
-    # sums over a clip's objects: the objects' number cancels in the ratio of the means
-    sums = np.stack([np.bincount(clip, weights=column) for column in gains.T], axis=1)
-    draws = np.random.default_rng(seed).integers(0, len(sums), (resamples, len(sums)))
-    won, room = np.moveaxis(sums[draws].sum(axis=1), 1, 0)
+    gains = np.array(
+        [
+            [[rule[name] - base[name], oracle[name] - base[name]] for name in names]
+            for rule, oracle, base in zip(rules, oracles, bases, strict=True)
+        ]
+    )
+    drawn, clips = over_trainings(gains, [name.rpartition("_")[0] for name in names], seed=seed)
+    won, room = drawn.T
     some, tail = room > 0, (1 - level) / 2
-    if sums[:, 1].sum() <= 0 or (~some).mean() > tail:
+    if gains[..., 1].sum() <= 0 or (~some).mean() > tail:
         return None
     low, high = np.quantile(won[some] / room[some], [tail, 1 - tail])
-    return Share(float(sums[:, 0].sum() / sums[:, 1].sum()), float(low), float(high), len(sums))
+    return Share(float(gains[..., 0].sum() / gains[..., 1].sum()), float(low), float(high), clips)
 
 
 def returns(shown: Sequence[int] | np.ndarray) -> list[int]:

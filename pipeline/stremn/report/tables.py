@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from stremn.errors import InputError
-from stremn.evaluation.bootstrap import Interval, paired_difference
+from stremn.evaluation.bootstrap import Interval, difference_over_trainings
+from stremn.evaluation.headroom import headroom_share_over
 from stremn.evaluation.runs import Compared
 from stremn.evaluation.vos import VOSScores
 from stremn.report.papers import PaperTable
@@ -85,6 +86,8 @@ def seeds_table(
     labels: Mapping[str, str] | None = None,
     *,
     reference: str,
+    oracle: str = "",
+    base: str = "",
     seed: int = 0,
 ) -> pd.DataFrame:
     """Percentages of J&F of several rules over trainings that differ in their seed alone, best mean first.
@@ -92,10 +95,12 @@ def seeds_table(
     Args:
         trained: of each training, the scores of the same rules on the same objects; two trainings or more.
         reference: the rule that ``behind`` is counted from.
+        oracle, base: rules between which the share of the headroom is told; without them it is not.
 
     Returns:
         ``mean`` and ``sd`` (n − 1) over the seeds; ``behind``, reference − rule averaged over the seeds, with its
-        95 % interval over objects (each object's difference is its mean over the seeds) and its ``sd`` over the seeds.
+        95 % interval over trainings and clips (``evaluation.bootstrap.over_trainings``) and its ``sd`` over the
+        seeds; ``headroom``, the share of what the oracle gains in J over the base, with its interval.
 
     Raises:
         InputError: fewer than two trainings, or a rule that not every one has.
@@ -109,10 +114,14 @@ def seeds_table(
         means = [one[name].global_["J&F-Mean"] for one in trained]
         row = {"mean": float(np.mean(means)), "sd": float(np.std(means, ddof=1))}
         if name != reference:
-            gap = paired_difference(_over_seeds(trained, reference), _over_seeds(trained, name), seed=seed)
+            gap = difference_over_trainings(_of(trained, reference), _of(trained, name), seed=seed)
             gaps = [one[reference].global_["J&F-Mean"] - m for one, m in zip(trained, means, strict=True)]
             row |= _behind(gap)
             row["behind sd"] = float(np.std(gaps, ddof=1))
+        if oracle in trained[0] and base in trained[0]:
+            share = headroom_share_over(*(_of(trained, n, "J-Mean") for n in (name, oracle, base)), seed=seed)
+            if share is not None:
+                row |= {"headroom": share.share, "headroom low": share.low, "headroom high": share.high}
         rows[name] = row
     table = 100 * pd.DataFrame.from_dict(rows, orient="index")
     return table.sort_values("mean", ascending=False).rename(index=dict(labels or {}))
@@ -122,7 +131,8 @@ def _behind(gap: Interval) -> dict[str, float]:
     return {"behind": gap.mean, "behind low": gap.low, "behind high": gap.high}
 
 
-def _over_seeds(trained: Sequence[Mapping[str, VOSScores]], rule: str) -> dict[str, float]:
-    """J&F of each object by a rule, mean over the trainings."""
-    values = [one[rule].by_object() for one in trained]
-    return {name: float(np.mean([one[name] for one in values])) for name in values[0]}
+def _of(
+    trained: Sequence[Mapping[str, VOSScores]], rule: str, statistic: str = "J&F-Mean"
+) -> list[dict[str, float]]:
+    """A statistic of each object by a rule, of each training."""
+    return [one[rule].by_object(statistic) for one in trained]

@@ -222,12 +222,13 @@ def seeds(stage: Stage[Parameters], compared: dict[str, Compared]) -> pd.DataFra
     p = stage.parameters
     if not p.seeds:
         return None
-    runs = all_runs(p)
     trained = [
-        {rule: compared[select(runs, network=n, policy=rule, slots=p.slots)[0]].scores for rule in p.rules}
+        {rule: compared[f"{n}:{rule}" if n in p.seeds else rule].scores for rule in _on_every_seed(p)}
         for n in (p.network, *p.seeds)
     ]
-    table = seeds_table(trained, _titles(p), reference="learned", seed=p.seed)
+    table = seeds_table(
+        trained, _titles(p), reference="learned", oracle=ORACLE, base="first_and_previous", seed=p.seed
+    )
     stage.table("seeds", table)
     return table.round(1)
 
@@ -296,4 +297,8 @@ def _one_seed(p: Parameters, compared: dict[str, Compared]) -> dict[str, Compare
 
 
 def _other_seeds(p: Parameters) -> dict[str, Run]:
-    return {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in p.rules}
+    return {f"{n}:{rule}": Run(network=n, policy=rule) for n in p.seeds for rule in _on_every_seed(p)}
+
+
+def _on_every_seed(p: Parameters) -> list[str]:
+    return [*p.rules, *([ORACLE] if p.oracle else [])]
