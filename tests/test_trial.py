@@ -10,9 +10,11 @@ from PIL import Image
 from stremn.cli import main
 from stremn.data.clips import read_mask, write_mask
 from stremn.errors import InputError
+from stremn.inference import confidence
 from stremn.inference.object_size import NARROW, size_for, small_objects, widths
 from stremn.inference.settings import StreamSettings
 from stremn.segmenting import trial
+from stremn.segmenting.segment_video import segment_video
 from stremn.segmenting.sources import Webcam
 from stremn.segmenting.trial import PAGE, duration, sizes_to_try, try_settings
 from test_segment import arguments, content, ids_of, masks_in, place, weights
@@ -106,6 +108,19 @@ def test_the_advice_works_when_typed(
     assert main(arguments(place, weights, *later, "--size", "20", "--try", "--overwrite")) == 0
     again = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert main(again[1:]) == 0  # at a place that is free
+
+
+def test_the_given_frame_does_not_count_and_distrust_is_told(
+    place: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trial, "FRAMES", 2)
+    settings = StreamSettings(checkpoint=weights, size=20)
+    found = try_settings(place / "in", place / "first.png", place / "out", settings=settings)
+    done = segment_video(place / "in", place / "first.png", place / "whole", stop=2, settings=settings)
+    assert found[0].confidence == min(one.confidence for one in done.ratings if one.frame == 1) < 1
+    monkeypatch.setattr(confidence, "LOST", 1.1)
+    assert main(arguments(place, weights, "--try", "--overwrite")) == 0
+    assert "none can be trusted" in capsys.readouterr().out
 
 
 def test_the_page_shows_a_row_for_each_trial(

@@ -25,6 +25,7 @@ def report_trials(context: typer.Context, tried: "Sequence[Tried]", page: Path) 
     from rich.console import Console
     from rich.table import Table
 
+    from stremn.inference.confidence import LOST
     from stremn.segmenting.trial import duration
 
     table = Table(box=None, pad_edge=False)
@@ -36,6 +37,11 @@ def report_trials(context: typer.Context, tried: "Sequence[Tried]", page: Path) 
     Console().print(table)
     best = max(one.confidence for one in tried)
     chosen = min((one for one in tried if one.confidence > best - ALIKE), key=lambda one: one.seconds)
+    if best < LOST:
+        print(
+            f"none can be trusted (below {LOST} an object may be lost): correct masks later (--mask 40:later.png), "
+            "give a cleaner first mask, or begin where the objects are larger"
+        )
     print(
         f"look at {page}, then choose; the most confident, for example:\n{advice(context, chosen, page.parent)}"
     )

@@ -4,7 +4,7 @@ import math
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -55,7 +55,7 @@ class Tried:
         rule: entry of ``memory.POLICIES``.
         seconds: for a frame, with reading it and writing its results.
         whole: estimate of the seconds for all frames.
-        confidence: of the object that is followed worst, its mean over these frames, in [0, 1].
+        confidence: of the object that is followed worst, its mean over these frames but the given ones, in [0, 1].
         masks: object ids (H, W) of the frames that are shown.
     """
 
@@ -121,7 +121,9 @@ def try_settings(
             files = files_in(folder / OUTPUTS["masks"])
             seconds = done.seconds / done.frames
             kept = [read_mask(files[number]) for number in shown]
-            found.append(Tried(size, rule, seconds, seconds * frames.count, _worst(done.ratings), kept))
+            found.append(
+                Tried(size, rule, seconds, seconds * frames.count, _worst(done.ratings, given.masks), kept)
+            )
             shutil.rmtree(folder)
         pictures = [
             frame for number, (_, frame) in enumerate(ClipRange(whole, start, end)) if number in shown
@@ -151,12 +153,13 @@ def _combinations(settings: StreamSettings, mask: Pixels) -> Iterator[tuple[int,
     return product(sizes_to_try(side, min(mask.shape), size_for(mask, side)), (policy.name, other))
 
 
-def _worst(ratings: Sequence[Rating]) -> float:
-    """The least of the objects' mean confidences."""
-    return min(
-        float(np.mean([one.confidence for one in ratings if one.object == n]))
-        for n in {r.object for r in ratings}
-    )
+def _worst(ratings: Sequence[Rating], given: Collection[int]) -> float:
+    """The least of the objects' mean confidences in frames without a given mask; 1 where there is none."""
+    found: dict[int, list[float]] = {}
+    for one in ratings:
+        if one.frame not in given:
+            found.setdefault(one.object, []).append(one.confidence)
+    return min((float(np.mean(values)) for values in found.values()), default=1.0)
 
 
 def _page(tried: Sequence[Tried], numbers: Sequence[int], frames: Sequence[Pixels]) -> "Figure":
