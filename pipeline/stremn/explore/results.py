@@ -12,6 +12,7 @@ from stremn.data.frames import DIGITS, Frames
 from stremn.data.video import ImageFolder
 from stremn.errors import InputError
 from stremn.explore.equivalent import command
+from stremn.explore.folder import Folder
 from stremn.explore.runs import Run, about
 from stremn.explore.session import Session
 from stremn.files import replacing, write_json
@@ -35,11 +36,8 @@ def place_in(folder: Path, name: str) -> Path:
         InputError: it leads out of it, also over a link, or something is there.
     """
     root = folder.resolve()
-    try:
-        out = (root / name.strip()).resolve()
-    except (OSError, ValueError, RuntimeError):  # a name with a zero byte, links in a circle
-        out = root
-    if not name.strip() or out == root or not out.is_relative_to(root):
+    out = Folder(root).path(name.strip())
+    if out == root:
         raise InputError(f"expected the name of a folder below {root}, found {name!r}: choose another")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"expected a new or empty folder, found {out} in use: choose another name")
