@@ -90,9 +90,14 @@ def processes(dvc: int) -> dict[str, psutil.Process]:
     return found
 
 
-def kill(folder: Path, target: str, moment: float, victim: str) -> str | None:
-    """Start, wait, kill; returns what was going on then, None where all had ended before."""
+def kill(folder: Path, target: str, moment: float, victim: str, *, inside: bool = False) -> str | None:
+    """Start, wait, kill; returns what was going on then, None where all had ended before.
+
+    inside: the moment is counted from the beginning of a stage and not of DVC.
+    """
     dvc = start(folder, target)
+    while inside and dvc.poll() is None and "stage" not in processes(dvc.pid):
+        time.sleep(0.1)
     try:
         if not dvc.wait(moment):
             return None
@@ -185,8 +190,8 @@ def one_round(
             shutil.copy2(kept, path)
     began, where = time.perf_counter(), Counter[str]()
     while kills_in(where) < kills:
-        victim = chance.choice(VICTIMS)
-        if (what := kill(folder, target, chance.uniform(0.5, 0.75 * longest), victim)) is None:
+        victim, moment = chance.choice(VICTIMS), chance.uniform(0.5, 0.75 * longest)
+        if (what := kill(folder, target, moment, victim, inside=chance.random() < 0.5)) is None:
             break  # it has come to its end
         where[what if what == STOPPED else f"{victim}: {what}"] += 1
     if start(folder, target).wait() and kill(folder, target, 600, "all") is not None:
