@@ -24,7 +24,7 @@ test: $(STAMP)  ## linter, types, tests
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest
+	pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	ruff check .
