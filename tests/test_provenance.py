@@ -51,7 +51,7 @@ def test_tags_of_a_stage_of_an_experiment_and_of_data_of_ones_own(
     own.mkdir()
     (own / "clip.png").write_bytes(b"1")
     digests = set()
-    for content in (b"1", b"2"):
+    for content in (b"1", b"12"):
         (own / "clip.png").write_bytes(content)
         one = origin(repository, "demo", "evaluate_vos", {"data": str(own)}, "my_clips")
         assert one["data"]["name"] == "my_clips" and one["experiment"] == "my_clips"

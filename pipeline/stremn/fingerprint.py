@@ -55,6 +55,11 @@ def of_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def of_names(folder: Path) -> str:
+    """Hash of the names and sizes of all files in a folder that count, which are not read."""
+    return of_values([(path.relative_to(folder).as_posix(), path.stat().st_size) for path in _files(folder)])
+
+
 def of_source(rooms: Iterable[str]) -> dict[str, str]:
     """Hash of each of the package's own source files in ``rooms`` (folders such as ``memory``, or files), by path."""
     package = Path(__file__).parent

@@ -21,8 +21,7 @@ def origin(root: Path, profile: str, stage: str, changes: Mapping[str, Any], bes
     experiment = beside or os.environ.get(EXPERIMENT, "")
     name, digest = profile, data_fingerprint(root, profile)
     if "data" in changes:
-        name, digest = Path(changes["data"]).name, fingerprint.of_folder(Path(changes["data"]))
-        digest = digest[: fingerprint.LENGTH]
+        name, digest = Path(changes["data"]).name, fingerprint.of_names(Path(changes["data"]))
     tags = {"commit": commit(root), "experiment": experiment, "data": digest}
     tags["mlflow.source.name"] = f"stremn run {stage} --profile {profile}"
     tags["mlflow.source.type"] = "LOCAL"

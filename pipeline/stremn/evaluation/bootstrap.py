@@ -114,7 +114,9 @@ def over_trainings(
 
 def _times(draws: np.ndarray) -> np.ndarray:
     """How often each number is among the draws of a row (R, n): (R, n)."""
-    return (draws[:, :, None] == np.arange(draws.shape[1])).sum(1)
+    rows, count = draws.shape
+    flat = draws + count * np.arange(rows)[:, None]
+    return np.bincount(flat.ravel(), minlength=rows * count).reshape(rows, count)
 
 
 def difference_over_trainings(

@@ -34,7 +34,7 @@ class Fusion:
 
 
 class Judge(Protocol):
-    """A learned view of templates, see ``models.update.Judge``."""
+    """Tells which templates show the same look of an object, see ``models.update.Judge``."""
 
     def look(self, keys_BONC: Tensor, covers_BON: Tensor) -> Tensor:
         """Which look of the object a template shows, (B, O, E)."""

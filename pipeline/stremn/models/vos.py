@@ -63,7 +63,7 @@ class VOSNetwork(nn.Module):
         memory_format: layout of the convolutions' weights.
         default_rule: the system's own update rule, entry of ``memory.POLICIES``.
         learns_update: it has update keys, which some rules compare.
-        judges: it has a ``judge`` of templates.
+        judges: it has a ``judge`` of looks.
         keeps_latest: its rule "every N" holds the latest frame too.
         pads_normalised: a frame's border is the mean colour (0 once normalised), else black.
         memorises_padding: in the memory encoder the masks reach over the border, else they are 0 there.
