@@ -25,7 +25,7 @@ from stremn.explore.widget import Explorer, script
 from stremn.generate.procedural import ClipSettings, make_clip
 from stremn.inference.settings import StreamSettings
 from stremn.inference.stream import Stream
-from stremn.memory import MemoryState, Trace, TraceStep, make_policy
+from stremn.memory import POLICIES, MemoryState, Trace, TraceStep, make_policy
 from stremn.models.checkpoints import save_model
 from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
@@ -249,6 +249,29 @@ def test_another_rule_and_other_slots(network: STReMN, clip: Any) -> None:
     assert len(more.step(LENGTH - 1).held) == 5
     plain = session(network, clip, "oldest", slots=2).run()
     assert same(plain, looked.what_if(run, 0, rule="oldest", slots=2))
+
+
+def test_a_change_between_any_two_kinds_of_rules_runs_or_says_why(clip: Any) -> None:
+    torch.manual_seed(0)
+    looked = session(STReMN(**FIELDS, judge=True).eval(), (clip[0][:4], clip[1][:4]), size=32)
+    kinds = {(e.unit, e.sees_objects, e.judged, e.update_keys): name for name, e in POLICIES.items()}
+    needs = {"redundancy", "learned_redundancy", "learned_features"}
+    for one in kinds.values():
+        run = looked.run(policy=make_policy(one, slots=2, every=2))
+        for other in set(kinds.values()) - {one}:
+            try:
+                assert looked.what_if(run, 2, rule=other).done == 4
+            except InputError as told:
+                units = {POLICIES[name].unit for name in (one, other)}
+                assert "change it at frame 0" in str(told) and (len(units) == 2 or other in needs)
+
+
+def test_a_template_that_lacks_what_its_rule_compares_is_not_swapped_in(network: STReMN, clip: Any) -> None:
+    looked = session(network, (clip[0][:6], clip[1][:6]), "redundancy", slots=2)
+    run = looked.run()
+    gone = min({1, 2, 3} - set(run.step(5).held_before))  # encoded again
+    with pytest.raises(InputError, match="that a slot holds"):
+        looked.what_if(run, 5, swap=(1, gone))
 
 
 def test_a_race_runs_every_rule(network: STReMN, clip: Any) -> None:

@@ -99,6 +99,22 @@ def test_the_widget_corrects_and_goes_on(network: STReMN, clip: Any) -> None:
     assert widget.session.runs[2].given is widget.session.runs[1].given
 
 
+def test_a_new_mask_of_frame_0_keeps_those_drawn_on_later_frames(network: STReMN, clip: Any) -> None:
+    widget = Explorer(Session(network, clip[0], make_policy("learned", slots=3), meta=META))
+    ask = Asker(widget)
+    first, later = drawn((1, 5, 5)), drawn((2, 20, 20))
+    for frame, ids in ((0, first), (4, later)):
+        ask("drawn", [ids.tobytes()], frame=frame, names={})
+    ask("segment", [first.tobytes(), later.tobytes()], frames=[0, 4])
+    first = drawn((1, 8, 8))
+    ask("drawn", [first.tobytes()], frame=0, names={})
+    made = ask("segment", [first.tobytes()], frames=[0])[0]["made"]
+    widget.wait()
+    given = widget.session.runs[made].given
+    assert given is not None and list(given.masks) == [0, 4]
+    assert (given.masks[0] == first).all() and (given.masks[4] == later).all()
+
+
 # --- runs that are there already, and runs that were stopped
 
 
@@ -201,6 +217,29 @@ def test_frames_without_a_file_are_taken_along(
     assert contents(out, "masks") == contents(out / "again", "masks") and len(contents(out, "masks")) == 8
 
 
+def test_a_run_that_goes_on_while_it_is_saved_is_saved_as_it_was(opened: Session, tmp_path: Path) -> None:
+    run = opened.start()
+    steps = opened.steps(run)
+    for _ in range(5):
+        next(steps)
+    out = save_run(opened, run, tmp_path / "part", ["masks"], told=lambda written, of: next(steps))  # type: ignore[func-returns-value, arg-type, return-value]
+    own = json.loads((out / "settings.json").read_text())["run"]
+    assert run.done > 5 and own["frames"] == len(contents(out, "masks")) == 5
+    assert own["command"].endswith("--stop 5")
+
+
+def test_without_kinds_the_command_names_frames_that_are_there(
+    opened: Session, network: STReMN, clip: Any, tmp_path: Path
+) -> None:
+    save_run(opened, opened.runs[0], tmp_path / "file", [])
+    assert str(tmp_path / "a video.mp4") in (tmp_path / "file" / "command.sh").read_text()
+    assert not (tmp_path / "file" / "frames").exists()
+    made = Session.open(clip[0], truth=clip[1], checkpoint=tmp_path / "net.safetensors")
+    save_run(made, made.run(), tmp_path / "made", [])
+    assert " frames " in (tmp_path / "made" / "command.sh").read_text()
+    assert len(list((tmp_path / "made" / "frames").iterdir())) == LENGTH
+
+
 def test_a_memory_changed_by_hand_has_no_command(opened: Session, tmp_path: Path) -> None:
     out = save_run(opened, opened.runs[2], tmp_path / "changed", ["masks"])
     note = json.loads((out / "settings.json").read_text())
@@ -253,13 +292,17 @@ def test_the_page_saves_and_downloads_the_same(opened: Session, tmp_path: Path) 
     (end,) = [c for c, _ in ask.told if c.get("finished")]
     data = b""
     while len(data) < end["size"]:
-        data += ask("part", start=len(data))[1][0]
+        data += ask("part", archive=end["archive"], start=len(data))[1][0]
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         packed = {n.split("/", 1)[1]: archive.read(n) for n in archive.namelist() if not n.endswith("/")}
     kinds = ("masks", "matte", "given", "trace", "command")
     assert {n: d for n, d in packed.items() if n.split("/")[0].split(".")[0] in kinds} == contents(
         saved, *kinds
     )
+    ask("save", download=True, **{**wanted, "view": "another tab"})
+    widget.wait()
+    assert "download it again" in ask("part", archive=end["archive"], start=0)[0]["problem"]
+    assert ask("part", archive=end["archive"] + 1, start=0)[1][0][:2] == b"PK"
     assert "problem" in ask("save", **wanted)[0]  # it is there now
     assert ask("export", run=1, kinds=[])[0]["name"] == "results/a video-oldest-2"
     assert "problem" in ask("save", **{**wanted, "name": "../elsewhere"})[0]

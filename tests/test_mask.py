@@ -142,6 +142,25 @@ def test_a_page_writes_only_masks_below_its_folder(drawing: Drawing, video: Path
     assert {path.name for path in video.parent.iterdir()} == {"frames", "link"}
 
 
+def test_beside_a_named_file_later_masks_and_frames_are_written(video: Path, tmp_path: Path) -> None:
+    inside, other = tmp_path / "inside", tmp_path / "other"
+    inside.mkdir()
+    other.mkdir()
+    drawing = masker(video, other / "first.png", folder=inside).drawing
+    draw(drawing, 0)
+    draw(drawing, 2)
+    assert asked(drawing, "save_mask", file=str(other / "first.png"))["files"] == [
+        str(other / "first.png"),
+        str(other / "first-2.png"),
+    ]
+    asked(drawing, "save_frame", file=str(other / "first.png"), frame=1)
+    assert {path.name for path in other.iterdir()} == {"first.png", "first-2.png", "frames-frame-1.png"}
+    with pytest.raises(InputError, match="where the command was started"):
+        asked(drawing, "save_mask", file=str(other / "second.png"))
+    promise = (Path(__file__).parents[1] / "docs/site/security.md").read_text(encoding="utf-8")
+    assert "beside a mask file so named" in " ".join(promise.split())
+
+
 def test_an_empty_drawing_is_not_saved(drawing: Drawing) -> None:
     with pytest.raises(InputError, match="nothing drawn"):
         asked(drawing, "save_mask", file="first.png")
@@ -155,6 +174,9 @@ def test_a_folder_lists_what_lies_in_it(tmp_path: Path) -> None:
     folder = Folder((tmp_path / "inside").resolve())
     assert folder.listing("") == ["deep/", "a.mp4"]
     assert folder.listing("nothing/") == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "iterdir", lambda _: (_ for _ in ()).throw(PermissionError()))  # not for root
+        assert folder.listing("deep/") == []
     with pytest.raises(InputError, match="where the command was started"):
         folder.listing("..")
     named = Folder(folder.root, (tmp_path / "given.mp4",))

@@ -39,7 +39,8 @@ def test_a_first_mask_is_guessed_corrected_saved_and_segmented(
     later = Bare(browser, widget, width=1100)  # a reload
     for tab in (later, other):
         tab.until("e.querySelector('[data-object=\"2\"]') !== null")
-        assert _seen(tab) == drawn
+        tab.answered()
+        tab.until(f"e.querySelector('.draw-canvas').toDataURL() === '{drawn}'")  # when it is decoded
     later.page.locator("[data-do='save frame']").click()
     later.until("e.textContent.includes('written: frames-frame-0.png')")
     later.page.locator("[data-do='save frame']").click()
@@ -63,7 +64,7 @@ def test_a_first_mask_is_guessed_corrected_saved_and_segmented(
 def _seen(bare: Bare) -> str:
     """What the canvas shows when all that was asked is answered, and no pointer is on it."""
     bare.page.mouse.move(5, 5)
-    bare.until("true")
+    bare.answered()
     return str(bare.page.locator(".draw-canvas").evaluate("c => c.toDataURL()"))
 
 

@@ -31,7 +31,7 @@ def swapped(memory: Memory, policy: Policy, slot: int, template: Mapping[str, Te
     """The memory with another template (each tensor of the state, without the axis of slots) in a slot.
 
     Raises:
-        InputError: no such slot, or a memory of single features.
+        InputError: no such slot, a memory of single features, or a template without what the rule needs.
     """
     check_slot(slot, list(range(memory.slots)))
     if not isinstance(memory.state, MemoryState):
@@ -39,6 +39,11 @@ def swapped(memory: Memory, policy: Policy, slot: int, template: Mapping[str, Te
             "expected a rule that keeps whole templates for a swap, found one of single features"
         )
     tensors = {k: t.clone() for k, t in memory.state.tensors().items()}
+    if tensors.keys() - template.keys():
+        raise InputError(
+            f"expected a template with all that the rule {policy.name!r} compares, found one kept without it: "
+            "swap in a frame that a slot holds"
+        )
     for name, tensor in tensors.items():
         tensor[:, :, slot] = template[name]
     return make_memory(policy, tensors, memory.state.size)
@@ -48,7 +53,7 @@ def fitted(memory: Memory, policy: Policy) -> Memory:
     """The memory under another policy: where it has fewer slots, the oldest go that are not given masks.
 
     Raises:
-        InputError: from slots to single features, or back.
+        InputError: from slots to single features, or back, or to a rule that needs more than is held.
     """
     state = memory.state
     if not memory.slots:
@@ -58,7 +63,18 @@ def fitted(memory: Memory, policy: Policy) -> Memory:
             f"expected a rule of the same kind (slots or single features) from here on, found {policy.name!r}: "
             "change it at frame 0"
         )
-    tensors = {k: t.clone() for k, t in state.tensors().items()}
+    asked = {"covers": policy.entry.sees_objects, "looks": policy.entry.judged}
+    tensors = {k: t.clone() for k, t in state.tensors().items() if asked.get(k, True)}
+    missing = any(asked[name] and name not in tensors for name in asked)
+    if policy.entry.unit == "feature":  # which hold update keys only where their rule compares them
+        width = tensors["update_keys"].shape[-1]
+        missing = policy.entry.update_keys and not width
+        tensors["update_keys"] = tensors["update_keys"][..., : width * policy.entry.update_keys]
+    if missing:
+        raise InputError(
+            f"expected a rule that compares what the memory holds from here on, found {policy.name!r}, which needs "
+            "more of each template: change it at frame 0"
+        )
     most = policy.slots
     if isinstance(state, MemoryState) and most is not None and memory.slots > most:
         held, given = state.frame_index[0].amax(0), state.given[0].any(0)

@@ -21,7 +21,8 @@ def command(
     video: str,
     masks: Mapping[int, str],
     out: str,
-    kinds: tuple[str, ...] = DEFAULT,
+    kinds: tuple[str, ...],
+    done: int,
 ) -> str:
     """The command, quoted for a shell.
 
@@ -30,6 +31,7 @@ def command(
         masks: path of each given mask, by frame.
         out: folder of its results.
         kinds: what it writes.
+        done: frames of the run; the command ends after them.
 
     Raises:
         InputError: no command does the same; it says why.
@@ -53,8 +55,8 @@ def command(
     words += ["--out", out, *_options(session, run, settings)]
     if kinds != DEFAULT:
         words += ["--write", ",".join(kinds)]
-    if run.done < len(session.pictures):
-        words += ["--stop", str(run.done)]
+    if done < len(session.pictures):
+        words += ["--stop", str(done)]
     return shlex.join(words)
 
 

@@ -35,6 +35,7 @@ class Export:
         self.folder, self._tell = folder, tell
         self._thread: threading.Thread | None = None
         self._archive: IO[bytes] | None = None
+        self._made = 0  # archives
 
     def about(self, session: Session, run: Run, name: str | None, kinds: list[str]) -> dict[str, Any]:
         """What a run has, a name for its folder that is free (None) or the one that is wished, and its command."""
@@ -47,7 +48,9 @@ class Export:
         try:
             wanted = parse_kinds(kinds) if kinds else DEFAULT
             masks = {frame: f"{name}/{GIVEN}/{frame}.png" for frame in given}
-            return fields | {"command": command(session, run, video, masks, f"{name}-again", wanted)}
+            return fields | {
+                "command": command(session, run, video, masks, f"{name}-again", wanted, run.done)
+            }
         except InputError as reason:
             return fields | {"why": str(reason)}
 
@@ -63,15 +66,17 @@ class Export:
         def work(told: Callable[[int, int], None]) -> dict[str, Any]:
             with tempfile.TemporaryDirectory(prefix="stremn-export-") as scratch:
                 folder = save_run(session, run, Path(scratch) / "run", kinds, told)
-                self._archive = _zipped(folder, inside)
-            return {"size": self._archive.seek(0, os.SEEK_END), "file": f"{inside}.zip"}
+                archive = _zipped(folder, inside)
+            size = archive.seek(0, os.SEEK_END)
+            self._archive, self._made = archive, self._made + 1
+            return {"size": size, "file": f"{inside}.zip", "archive": self._made}
 
         self._begin(work, view)
 
-    def part(self, start: int) -> bytes:
-        """Some bytes of the archive."""
-        if self._archive is None:
-            raise InputError("expected an archive to download, found none: make it first")
+    def part(self, archive: int, start: int) -> bytes:
+        """Some bytes of an archive, by its number; an InputError where another one was made since."""
+        if self._archive is None or archive != self._made:
+            raise InputError("expected the archive made last, found another one: download it again")
         self._archive.seek(max(0, start))
         return self._archive.read(PART)
 

@@ -43,12 +43,13 @@ class Folder:
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def listing(self, name: str) -> list[str]:
-        """Names of what lies in a folder, other folders first and with a slash; none where there is no such folder."""
+        """Names of what lies in a folder, other folders first and with a slash; none where it cannot be read."""
         place = self.path(name)
-        if not place.is_dir():
+        try:
+            inside = [path for path in sorted(place.iterdir()) if counts(path.name) and self._may(path)]
+            folders = [f"{self.name(path)}/" for path in inside if path.is_dir()]
+        except OSError:
             return []
-        inside = [path for path in sorted(place.iterdir()) if counts(path.name) and self._may(path)]
-        folders = [f"{self.name(path)}/" for path in inside if path.is_dir()]
         return (folders + [self.name(path) for path in inside if not path.is_dir()])[:MOST_LISTED]
 
     def _may(self, path: Path) -> bool:

@@ -75,13 +75,13 @@ def save_run(
         raise InputError("expected a run with at least one finished frame, found none: let it begin first")
     with output_folder(out, (*RESULTS, FRAMES, SETTINGS, COMMAND)) as output:
         folder = output.folder
-        frames = ClipRange(_source(session, done, folder), 0, done) if wanted else None
-        if frames is not None:
+        frames = ClipRange(_source(session, done, folder), 0, done)
+        if wanted:
             with Writers(folder, wanted, frames) as writers:
                 _write(writers, run, frames, told)
             writers.remove_extra()
         Trace(run.trace.steps[:done], run.trace.about | _about(session, run)).save(folder / TRACE)
-        _write_settings(session, run, folder, wanted, frames)
+        _write_settings(session, run, folder, wanted, frames, done)
     return out
 
 
@@ -113,7 +113,7 @@ def _write(writers: Writers, run: Run, frames: ClipRange, told: Told | None) -> 
 
 
 def _write_settings(
-    session: Session, run: Run, folder: Path, kinds: tuple[str, ...], frames: ClipRange | None
+    session: Session, run: Run, folder: Path, kinds: tuple[str, ...], frames: ClipRange, done: int
 ) -> None:
     given = {} if run.given is None else run.given.masks
     if given:
@@ -126,11 +126,11 @@ def _write_settings(
     known |= {
         name: about[name] for name in ("system", "policy", "slots", "size") if about.get(name) is not None
     }
-    own = {"name": run.name, "frames": run.done, "given": list(given), "objects": run.objects}
-    made = (folder / FRAMES).is_dir()
-    video = FRAMES if made or frames is None else str(frames.path.resolve())
+    own = {"name": run.name, "frames": done, "given": list(given), "objects": run.objects}
+    video = FRAMES if (folder / FRAMES).is_dir() else str(frames.path.resolve())
     try:
-        text = command(session, run, video, {f: f"{GIVEN}/{f}.png" for f in given}, "again", kinds or DEFAULT)
+        masks = {f: f"{GIVEN}/{f}.png" for f in given}
+        text = command(session, run, video, masks, "again", kinds or DEFAULT, done)
         (folder / COMMAND).write_text(f"#!/bin/sh\n# in this folder\n{text}\n", encoding="utf-8")
         own["command"] = text
     except InputError as reason:

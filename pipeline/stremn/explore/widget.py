@@ -212,7 +212,7 @@ class Explorer(Asked):
         return {}, [np.ascontiguousarray(run.masks[frame], np.uint8).tobytes()]
 
     def _ask_segment(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
-        """Segment from drawn masks: anew where one is of frame 0, else go on with ``run`` from the first of them.
+        """Segment from drawn masks: anew from all drawn where one is of frame 0, else ``run`` from the first on.
 
         Buffers: uint8 ids (H, W) for each of ``frames``.
         """
@@ -224,7 +224,7 @@ class Explorer(Asked):
         session = self.session
         if 0 in drawn or not session.can_run:
             self._worker.stop()
-            session.give(drawn)
+            session.give(self.drawing.drawn() | drawn)
             run = session.start(f"drawn mask {1 + sum(r.name.startswith('drawn') for r in session.runs)}")
         else:
             before = self._run(content)
@@ -251,8 +251,8 @@ class Explorer(Asked):
         return {}, []
 
     def _ask_part(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
-        """Some bytes of the archive."""
-        return {}, [self._export.part(int(content["start"]))]
+        """Some bytes of an archive."""
+        return {}, [self._export.part(int(content["archive"]), int(content["start"]))]
 
     def _ask_opened(self, content: dict[str, Any], buffers: list[Any]) -> Answer:
         """What the form to open something else shows."""

@@ -138,7 +138,6 @@ class Draw extends Strokes {
   push() {
     if (!this.raster) return;
     const { shown, objects, raster } = this;
-    this.fresh.add(shown);
     this.sent = this.host.ask("drawn", { frame: shown, names: objects.names }, [raster.ids.slice().buffer]);
   }
 

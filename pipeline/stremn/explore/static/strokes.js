@@ -29,6 +29,7 @@ class Strokes {
       if (this.done.length > MOST_CHANGES) this.done.shift();
       this.undone = [];
       this.note.textContent = "";
+      this.fresh.add(this.shown);
       this.push();
     }
     this.hints = hints;

@@ -70,12 +70,15 @@ class Take {
     if (message.finished) this.root.dataset.saved = message.path ?? message.file ?? "";
   }
 
-  async fetch({ size, file }) {
+  async fetch({ size, file, archive }) {
     const parts = [];
     for (let start = 0; start < size;) {
-      const answer = await this.app.ask("part", { start });
-      if (!answer) return;
-      const bytes = numbers(answer.buffers[0], Uint8Array);
+      const answer = await this.app.ask("part", { archive, start });
+      const bytes = numbers(answer?.buffers[0], Uint8Array);
+      if (!bytes.length) {
+        this.outcome.textContent = "Nothing was downloaded.";
+        return;
+      }
       parts.push(bytes);
       start += bytes.length;
       this.outcome.textContent = `Downloading: ${percent(start / size)} …`;
