@@ -83,6 +83,14 @@ def test_large_frames_are_rated_on_a_grid_as_small_ones() -> None:
     assert replace(other, area=one.area) == one and other.area == 144 * one.area
 
 
+def test_a_small_object_of_a_large_frame_is_rated() -> None:
+    ids, watch = np.zeros((9 * 240, 20), np.uint8).repeat(110, 1), Watch()
+    ids[10:17, 10:17] = 1  # between two points of the grid
+    watch.rate(scene(ids), ids, sure(ids), [1], [1])
+    (found,) = watch.rate(scene(ids), ids, sure(ids), [1])
+    assert found.area == 49 and found.confidence == found.size == found.overlap == 1
+
+
 def test_an_object_is_lost_where_it_stays_low() -> None:
     def course(number: int, *values: float) -> list[Rating]:
         return [Rating(t, number, value, 1, 1, 0, 1, 1, 1, 0) for t, value in enumerate(values)]
@@ -90,6 +98,7 @@ def test_an_object_is_lost_where_it_stays_low() -> None:
     low, high = [LOST - 0.01] * PATIENCE, [LOST]
     rows = course(1, *high, *low, *high) + course(2, *high, *low) + course(3, *high, *low[1:])
     assert lost_from(rows) == {2: 1}
+    assert lost_from(rows, [2]) == {}
 
 
 # --- of a run
@@ -99,6 +108,7 @@ def test_a_run_writes_its_ratings_and_tells_what_may_be_lost(
     place: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stremn.inference.confidence.LOST", 1.1)  # whatever comes is low
+    monkeypatch.setattr("stremn.inference.confidence.PATIENCE", 3)
     given = ["--mask", f"1:{place / 'first.png'}", "--start", "1", "--remove", "4:2"]
     words = ["segment", str(place / "in"), *given, "--out", str(place / "out"), "--checkpoint", str(weights)]
     assert main(words) == 0
@@ -133,5 +143,7 @@ def test_another_file_is_one_line(tmp_path: Path) -> None:
 def test_the_curve_marks_where_an_object_is_lost() -> None:
     rows = [Rating(t, 1, 0.9 if t < 5 else 0.1, 1, 1, 0, 1, 1, 1, 0) for t in range(20)]
     (axes,) = confidence_figure(rows).axes
+    assert not [line for line in confidence_figure(rows, [1]).axes[0].lines if line.get_marker() == "x"]
+    assert len(confidence_figure([]).axes[0].lines) == 1
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
     assert [line.get_xdata()[0] for line in crosses] == [5] and FIRST.shape == (HEIGHT, WIDTH)

@@ -1,6 +1,7 @@
 """A first mask without a browser: the guess, the files, what a page may name, the command."""
 
 import shlex
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_a_large_frame_is_guessed_on_a_small_one() -> None:
     rows, columns = np.nonzero(true)
     found = first_guess(frame, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
     assert found.shape == true.shape and overlap(found, true) > 0.9
+
+
+def test_a_guess_on_noise_takes_little_memory() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    tracemalloc.start()
+    first_guess(frame, (20, 10, 60, 50))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * 4800**2  # bytes: of one distance for each pair of pixels
 
 
 def test_a_saved_mask_is_what_segment_reads(drawing: Drawing, video: Path) -> None:

@@ -1,7 +1,10 @@
 """Slots, rules, trace, files: each rule against a short reference of itself."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -16,6 +19,7 @@ from stremn.memory import (
     read,
     write,
 )
+from stremn.memory.trace_file import unpack
 from stremn.models.update import Judge
 
 H = W = 2
@@ -356,6 +360,23 @@ def test_a_packed_step_that_fits_nothing_is_one_line(part: str, value: object) -
     form["steps"][0] |= {"action": "evict", "evicted_slot": 9} | {part: value}
     with pytest.raises(InputError, match="complete steps in here"):
         Trace.from_dict(form, "here")
+
+
+def test_a_long_trace_is_read_as_far_as_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def long() -> list[dict[str, Any]]:
+        """Steps of a memory of 60,000 slots that stays as it is."""
+        own = {"action": "skip", "held": None, "read_mass": None, "evictable": {"runs": []}}
+        return [{**own, "held_before": None if t else [0] * 60_000} for t in range(1000)]
+
+    steps = long()
+    unpack(steps)
+    assert len(steps[-1]["held"]) == 60_000
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
+    with pytest.raises(ValueError, match="than this machine has memory for"):
+        unpack(long())
+    step = {**long()[0], "evictable": {"runs": [[True, -(10**6)], [False, 10**6]]}}
+    with pytest.raises(ValueError, match="than this machine has memory for"):
+        unpack([step])
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,20 @@ def test_a_stopped_run_goes_on_to_the_same_pictures(
         assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("text", ["frame;object\n0;2\n", "frame,object\n0,dog\n"])
+def test_damaged_ratings_do_not_keep_a_run_from_going_on(
+    place: Path, weights: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(place, weights, "--stop-after", "5")) == 0
+    (place / "out" / "confidence.csv").write_text(text)
+    assert main(["segment", "--resume", str(place / "out")]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 1 and "confidence.csv of the stopped run is damaged" in told[0]
+    assert len(masks_in(place / "out")) == LENGTH
+    ratings = (place / "out" / "confidence.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in ratings[1:]] == [str(t) for t in range(5, LENGTH) for _ in (2, 5)]
+
+
 def test_stopping_at_the_last_frame_is_finishing(place: Path, weights: Path) -> None:
     done = stremn.segment_video(
         place / "in", place / "first.png", place / "out", checkpoint=weights, stop_after=LENGTH

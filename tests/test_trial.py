@@ -14,9 +14,10 @@ from stremn.inference import confidence
 from stremn.inference.object_size import NARROW, size_for, small_objects, widths
 from stremn.inference.settings import StreamSettings
 from stremn.segmenting import trial
+from stremn.segmenting.outputs import PAGE
 from stremn.segmenting.segment_video import segment_video
 from stremn.segmenting.sources import Webcam
-from stremn.segmenting.trial import PAGE, duration, sizes_to_try, try_settings
+from stremn.segmenting.trial import duration, sizes_to_try, try_settings
 from test_segment import arguments, content, ids_of, masks_in, place, weights
 
 __all__ = ["place", "weights"]  # fixtures
@@ -58,9 +59,11 @@ def test_the_command_tells_it_before_the_work_also_of_later_masks(
     write_mask(place / "later.png", ids_of((9, 2, 30, 8, 48)))
     more = ["--mask", f"3:{place / 'later.png'}", "--size", "20"]
     assert main(arguments(place, weights, *more)) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: object")]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(told) == 2
-    assert "object 2 is 8, object 5 is 3 pixels wide" in told[0] and "object 9 is 3 pixels" in told[1]
+    assert (
+        "object 2 is 8, object 5 is 3 pixels wide" in told[0] and "in frame 3 object 9 is 3 pixels" in told[1]
+    )
     size = told[0].split("--size ")[1].split(",")[0]
     assert size == "40"  # that of the frames
     assert main(arguments(place, weights, "--size", size, out="better")) == 0
@@ -108,6 +111,7 @@ def test_the_advice_works_when_typed(
     assert main(arguments(place, weights, *later, "--size", "20", "--try", "--overwrite")) == 0
     again = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert main(again[1:]) == 0  # at a place that is free
+    assert main(arguments(place, weights, *later, "--overwrite")) == 0  # in the place of what was tried
 
 
 def test_the_given_frame_does_not_count_and_distrust_is_told(

@@ -231,7 +231,8 @@ def segment(
     masks = parse_mask_files(mask, frames, start)
     if try_:
         from stremn.commands.segment_try import report_trials
-        from stremn.segmenting.trial import PAGE, try_settings
+        from stremn.segmenting.outputs import PAGE
+        from stremn.segmenting.trial import try_settings
 
         return report_trials(context, try_settings(frames, masks, out, **common), out / PAGE)
     return _report(segment_video(frames, masks, out, write=write, stop_after=stop_after, **common))

@@ -1,6 +1,6 @@
 """How far each object can be trusted along a video."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from matplotlib.figure import Figure
 
@@ -10,8 +10,8 @@ from stremn.inference.confidence import LOST, Rating, lost_from
 FEW = 60  # frames up to which each one has a marker
 
 
-def confidence_figure(ratings: Sequence[Rating]) -> Figure:
-    """A curve for each object over the frames of a video, and from where on it may be lost."""
+def confidence_figure(ratings: Sequence[Rating], removed: Collection[int] = ()) -> Figure:
+    """A curve for each object over the frames of a video, and from where on it may be lost; see ``lost_from``."""
     figure = new_figure(
         "How far each object can be trusted",
         "Without truth: how sure the network is of the mask, times how alike its colours are to those where the mask "
@@ -19,7 +19,7 @@ def confidence_figure(ratings: Sequence[Rating]) -> Figure:
         8.0,
     )
     (axes,) = new_axes(figure)
-    lost = lost_from(ratings)
+    lost = lost_from(ratings, removed)
     for index, number in enumerate(sorted({one.object for one in ratings})):
         own = [one for one in ratings if one.object == number]
         frames, values = [one.frame for one in own], [one.confidence for one in own]

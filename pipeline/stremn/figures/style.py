@@ -110,6 +110,8 @@ def shared_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
+    if not found:
+        return
     height = figure.get_figheight()
     columns = min(len(found), max(1, int(figure.get_figwidth() / 2)))
     rows = -(-len(found) // columns)

@@ -19,6 +19,7 @@ from stremn.errors import InputError, short_reason
 from stremn.files import replacing
 
 SIDE = 240  # pixels: larger frames are looked at on a grid of at least that many
+LEAST = 16  # points of it on an object, where the object has as many pixels
 LEVELS = 8  # of each colour in a histogram
 LOST = 0.7
 """Confidence below which an object may be lost, chosen on training sequences of DAVIS (benchmarks/confidence.py)."""
@@ -58,9 +59,12 @@ class Rating:
 RATING = TypeAdapter(Rating)
 
 
-def _step(ids: NDArray[np.integer]) -> int:
-    """Of the grid on which a frame is looked at."""
-    return max(1, min(ids.shape) // SIDE)
+def _step(mask: NDArray[np.bool_]) -> int:
+    """Of the grid on which an object is looked at: as its frame is large, but not past a small object."""
+    step, area = max(1, min(mask.shape) // SIDE), int(np.count_nonzero(mask))
+    while step > 1 and int(np.count_nonzero(mask[::step, ::step])) < min(LEAST, area):
+        step //= 2
+    return step
 
 
 def _colours(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -73,7 +77,7 @@ def _signs(
     frame: NDArray[np.uint8],
     mask: NDArray[np.bool_],
     likely: NDArray[np.floating],
-    given: tuple[int, NDArray[np.float64]],
+    given: tuple[float, NDArray[np.float64]],
     before: NDArray[np.bool_],
 ) -> dict[str, float]:
     """The signs of ``Rating`` of an object: its frame, mask and probability, what was given, the mask before."""
@@ -119,12 +123,12 @@ class Watch:
             ids: its object ids (H, W).
             given: ids whose mask is given in it.
         """
-        step = _step(ids)
-        small, pixels = ids[::step, ::step], frame[::step, ::step]
         for number in given:
-            mask = small == number
-            self._given[number] = (max(1, int(mask.sum())), _colours(pixels[mask]))
-        self._before, self.frame = small, self.frame + 1
+            mask = ids == number
+            step = _step(mask)
+            mask, pixels = mask[::step, ::step], frame[::step, ::step]
+            self._given[number] = (max(1, int(mask.sum())) * step**2, _colours(pixels[mask]))
+        self._before, self.frame = ids, self.frame + 1
 
     def forget(self, objects: Iterable[int]) -> None:
         """Rate objects no longer, from the next frame on, until their mask is given again."""
@@ -148,15 +152,19 @@ class Watch:
         """
         before, number = self._before, self.frame
         self.recall(frame, ids, given)
-        step = _step(ids)
-        pixels, small = frame[::step, ::step], ids[::step, ::step]
         found = []
         for row, one in enumerate(objects, 1):
             if one in self._given:
-                mask, likely = small == one, probabilities[row, ::step, ::step]
-                area = int(np.count_nonzero(ids == one))
+                whole = ids == one
+                area, step = int(np.count_nonzero(whole)), _step(whole)
+                points = np.s_[::step, ::step]
+                mask, given_area = whole[points], self._given[one][0] / step**2
                 signs = _signs(
-                    pixels, mask, likely, self._given[one], mask if before is None else before == one
+                    frame[points],
+                    mask,
+                    probabilities[row][points],
+                    (given_area, self._given[one][1]),
+                    mask if before is None else before[points] == one,
                 )
                 confidence = 1.0 if one in given else signs["certainty"] * signs["colours"]
                 kept = {
@@ -166,13 +174,15 @@ class Watch:
         return found
 
 
-def lost_from(ratings: Iterable[Rating]) -> dict[int, int]:
+def lost_from(ratings: Iterable[Rating], removed: Collection[int] = ()) -> dict[int, int]:
     """Objects that may be lost, with the frame from which on their confidence stays below ``LOST``.
 
-    The last ``PATIENCE`` frames of an object, at least, must be below it.
+    The last ``PATIENCE`` frames of an object, at least, must be below it. Those that were ``removed`` are not lost.
     """
     low: dict[int, list[int]] = {}
     for one in ratings:
+        if one.object in removed:
+            continue
         since = low.setdefault(one.object, [])
         since.append(one.frame) if one.confidence < LOST else since.clear()
     return {number: since[0] for number, since in sorted(low.items()) if len(since) >= PATIENCE}

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+import psutil
+
 MANY = 64  # slots from which on
 READ = 32  # shares of the read that are kept then; the explorer shows 24
-MOST = 50_000_000  # slots of all steps of a file, written out
+BYTES = 32  # that a slot of a step takes when it is written out, and checked
 
 
 def most_read(mass: list[float] | None) -> list[float] | None:
@@ -59,7 +61,15 @@ def pack(steps: list[dict[str, Any]]) -> bool:
 def unpack(steps: list[dict[str, Any]]) -> None:
     """The inverse of ``pack``; ValueError, KeyError or TypeError where they are no steps that it wrote."""
     last: dict[tuple[int, int], list[int]] = {}
-    size = 0
+    room = psutil.virtual_memory().available // BYTES
+
+    def take(count: int) -> int:
+        nonlocal room
+        room -= count
+        if count < 0 or room < 0:
+            raise ValueError("steps with more slots than this machine has memory for")
+        return count
+
     for step in steps:
         track = (step.get("clip", 0), step.get("row", 0))
         if step["held_before"] is None:
@@ -67,17 +77,11 @@ def unpack(steps: list[dict[str, Any]]) -> None:
         if step["held"] is None:
             step["held"] = after(step, step["held_before"])
         if isinstance(mass := step["read_mass"], dict):
-            size += mass["of"]
-            if 0 <= size <= MOST:
-                full = [0.0] * mass["of"]
-                for slot, share in mass["shares"].items():
-                    full[int(slot)] = share
-                step["read_mass"] = full
+            full = [0.0] * take(mass["of"])
+            for slot, share in mass["shares"].items():
+                full[int(slot)] = share
+            step["read_mass"] = full
         if isinstance(runs := step["evictable"], dict):
-            size += sum(count for _, count in runs["runs"])
-            if size <= MOST:
-                step["evictable"] = [bool(yes) for yes, count in runs["runs"] for _ in range(count)]
-        size += len(step["held"])
-        if not 0 <= size <= MOST:
-            raise ValueError(f"a memory with more than {MOST} slots in all steps together")
+            step["evictable"] = [bool(yes) for yes, count in runs["runs"] for _ in range(take(count))]
+        take(len(step["held"]))
         last[track] = step["held"]

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+from scipy.spatial.distance import cdist
 from skimage.color import rgb2lab
 
 from stremn.data.pictures import Pixels
@@ -117,8 +118,11 @@ def _cut(
         return found
     bins, which = np.unique((lab.reshape(-1, 3) / STEP).round(), axis=0, return_inverse=True)
     which = which.reshape(-1)
-    far = ((bins[:, None] - bins[None]) ** 2).sum(-1) * STEP**2
-    alike = np.exp(-far / (2 * ALIKE**2))
+    alike = cdist(
+        bins, bins, "sqeuclidean"
+    )  # in place: there are thousands of bins where the picture is noise
+    alike *= -(STEP**2) / (2 * ALIKE**2)
+    np.exp(alike, out=alike)
     links, edge = _links(lab, may)
     for _ in range(ROUNDS):
         object_weight = found + WEIGHT * found.sum() * sure / max(1, sure.sum())

@@ -15,6 +15,9 @@ from stremn.errors import InputError, warn
 from stremn.files import machine, replacing
 from stremn.listing import is_litter
 
+PAGE = "try.png"
+"""What ``stremn segment --try`` writes."""
+
 
 @dataclass
 class Output:

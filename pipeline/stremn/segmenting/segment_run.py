@@ -22,7 +22,7 @@ from stremn.inference.postprocess import FarParts
 from stremn.inference.stream import Stream
 from stremn.segmenting.interrupt import Interrupt
 from stremn.segmenting.job import Job
-from stremn.segmenting.outputs import Output
+from stremn.segmenting.outputs import PAGE, Output
 from stremn.segmenting.stopped import (
     GIVEN,
     PROGRESS,
@@ -35,7 +35,7 @@ from stremn.segmenting.stopped import (
 from stremn.segmenting.writers import OUTPUTS, Writers
 
 TRACE, CURVE = "trace.json", "confidence.png"
-RESULTS = (*OUTPUTS.values(), TRACE, RATINGS, CURVE, PROGRESS, STATE, GIVEN)
+RESULTS = (*OUTPUTS.values(), TRACE, RATINGS, CURVE, PROGRESS, STATE, GIVEN, PAGE)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Segmented:
         signal: number of the signal that stopped it (Ctrl-C: 2); 0: none.
         ratings: how far each object in each frame can be trusted, those of an earlier run among them.
         late: frames behind the video's end for which a mask or removal was given; not used.
+        removed: ids of the objects that were taken out.
     """
 
     frames: int
@@ -67,11 +68,12 @@ class Segmented:
     signal: int
     ratings: list[Rating]
     late: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
 
     @property
     def lost(self) -> dict[int, int]:
         """Objects that may be lost, with the frame from which on."""
-        return lost_from(self.ratings)
+        return lost_from(self.ratings, self.removed)
 
 
 class SegmentRun:
@@ -130,6 +132,7 @@ class SegmentRun:
             signal=interrupt.asked,
             ratings=self.ratings,
             late=self._late() if finished and not interrupt.asked else (),
+            removed=tuple(sorted(stream.removed)),
         )
 
     def _all(self, writers: Writers, interrupt: Interrupt, stop_after: int | None) -> bool:
@@ -149,7 +152,7 @@ class SegmentRun:
             return False
         self._save_trace(writers.folder / TRACE)
         save_ratings(writers.folder / RATINGS, self.ratings)
-        save(confidence_figure(self.ratings), writers.folder / CURVE)
+        save(confidence_figure(self.ratings, self.stream.removed), writers.folder / CURVE)
         remove_state(writers.folder)
         writers.remove_extra()
         if problem is not None:

@@ -106,8 +106,9 @@ def segment_video(
     with Interrupt() as interrupt, output_folder(out, RESULTS, overwrite=overwrite) as output:
         network, policy, meta = open_system(settings)
         size = working_size(meta, frames.size, settings.size)
-        for told in filter(None, (small_objects(mask, size) for mask in given.masks.values())):
-            warn(told)
+        for number, mask in given.masks.items():
+            if told := small_objects(mask, size):
+                warn(told if number == start else f"in frame {number} {told}")
         stream = Stream(network, policy, meta, settings.model_copy(update={"size": size}))
         weights = weights_of(settings)
         job = Job(frames, given, Path(out), weights, of_file(weights), kinds, postprocess)

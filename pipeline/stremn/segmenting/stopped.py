@@ -12,7 +12,7 @@ from stremn.data.clips import read_mask, write_mask
 from stremn.data.frames import Frames
 from stremn.data.video import ImageFolder, open_frames
 from stremn.data.video_file import VideoFile
-from stremn.errors import InputError
+from stremn.errors import InputError, warn
 from stremn.files import replacing
 from stremn.fingerprint import of_file, of_values
 from stremn.inference.confidence import Rating, read_ratings, save_ratings
@@ -109,8 +109,12 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def ratings_before(folder: Path, end: int) -> list[Rating]:
-    """The ratings that a stopped run kept of the frames before ``end``; an older version kept none."""
-    kept = read_ratings(folder / RATINGS) if (folder / RATINGS).is_file() else []
+    """The ratings that a stopped run kept of the frames before ``end``; none of an older version, or where damaged."""
+    try:
+        kept = read_ratings(folder / RATINGS) if (folder / RATINGS).is_file() else []
+    except InputError:
+        warn(f"{RATINGS} of the stopped run is damaged: it begins anew at frame {end}, the masks are whole")
+        return []
     return [one for one in kept if one.frame < end]
 
 

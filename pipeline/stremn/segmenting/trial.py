@@ -25,7 +25,7 @@ from stremn.inference.object_size import STEP, size_for
 from stremn.inference.open import open_system, working_size
 from stremn.inference.settings import StreamSettings
 from stremn.listing import files_in
-from stremn.segmenting.outputs import output_folder
+from stremn.segmenting.outputs import PAGE, output_folder
 from stremn.segmenting.segment_video import segment_video
 from stremn.segmenting.sources import ClipRange
 from stremn.segmenting.user_masks import MaskInput, mask_paths, read_user_masks
@@ -42,7 +42,6 @@ FRAMES = 20
 SHOWN = 5  # of them on the page
 RULES = ("newest", "learned", "every_n")
 """The first that a network can use, and that is not its own rule already, is tried beside that one."""
-PAGE = "try.png"
 MARGIN = 0.5  # around the objects on the page, in their own size
 
 
