@@ -14,17 +14,17 @@ export DO_NOT_TRACK := true
 .PHONY: repro test lint types format lab mlflow report site clean without-git after-a-kill
 
 repro: without-git $(STAMP)  ## data, training, evaluation, report of the demo profile
-	@echo "The demo: about 20 minutes on 2 cores. Ctrl-C stops, the same command goes on."
+	@echo "The demo: about 30 minutes on 2 cores. Ctrl-C stops, the same command goes on."
 	@$(MAKE) --no-print-directory -s after-a-kill
 	dvc repro
 	@echo "Done: data/runs/demo/report/report.html; 'dvc metrics show', 'dvc plots show' and 'make mlflow' show more."
 
 test: $(STAMP)  ## linter, types, tests
-	@echo "Linter, type checker and tests: about 20 minutes on 2 cores."
+	@echo "Linter, type checker and tests: about 30 minutes on 2 cores."
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2 --dist loadfile
+	pytest
 
 lint: $(STAMP)
 	ruff check .

@@ -366,8 +366,9 @@ def test_the_stages_train_and_compare_every_system_by_name(tmp_path: Path) -> No
     curves = train_prediction.save(train, train_prediction.train(train, train_prediction.windows(train)))
     assert set(curves) == set(PREDICTORS)
     numbers = json.loads((train.out / "metrics.json").read_text())
+    assert "thread" in numbers.pop("computed")
     assert {name: set(row) for name, row in numbers.items()} == {
-        name: {"parameters", "validation_SSIM", "loss", "seconds"} for name in PREDICTORS
+        name: {"parameters", "validation_SSIM", "loss", "seconds", "weights"} for name in PREDICTORS
     }
 
     blind = {"STReMN, blind": {"of": "stremn", "fields": {"read_memory": False}}}
