@@ -26,6 +26,7 @@ from stremn.models.predictor import VideoPredictor
 from stremn.models.stremn import STReMN
 from stremn.run import STAGES
 from stremn.segmenting.video_writer import VideoWriter
+from test_segment import FINISHED
 
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 PREDICTOR = {"base_width": 8, "max_width": 16, "blocks": 2, "halvings": 2, "key_dim": 8, "value_dim": 8}
@@ -95,13 +96,7 @@ def test_segment_writes_everything(
     assert f"{LENGTH} frames" in capsys.readouterr().out
     out = place / "out"
     assert {p.name for p in place.iterdir()} == {*before, "out"}
-    assert {p.name for p in out.iterdir()} == {
-        "masks",
-        "overlay.mp4",
-        "trace.json",
-        "confidence.csv",
-        "confidence.png",
-    }
+    assert {p.name for p in out.iterdir()} == FINISHED
     stems = [f"shot_{t + 8}" if video == "in" else f"{t:05d}" for t in range(LENGTH)]
     assert {p.name for p in (out / "masks").iterdir()} == {f"{s}.png" for s in stems}
     masks = [read_mask(out / "masks" / f"{s}.png") for s in stems]

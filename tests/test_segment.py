@@ -37,6 +37,7 @@ from stremn.segmenting.user_masks import parse_mask_files, parse_removals, read_
 from stremn.segmenting.video_writer import VideoWriter
 from stremn.segmenting.writers import OUTPUTS, parse_kinds
 
+FINISHED = {"masks", "overlay.mp4", "trace.json", "confidence.csv", "confidence.png"}  # in DIR, by default
 FIELDS = {"backbone": "tiny", "key_dim": 8, "value_dim": 8, "update_dim": 8, "decoder_dims": (8, 8, 8)}
 HEIGHT, WIDTH, LENGTH = 40, 50, 8
 
@@ -604,10 +605,4 @@ def test_ctrl_c_ends_a_camera(place: Path, weights: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(stremn.Stream, "step", pressed)
     done = stremn.segment_video(camera, {0: FIRST}, place / "out", checkpoint=weights)
     assert done.finished and done.frames == 3
-    assert {p.name for p in (place / "out").iterdir()} == {
-        "masks",
-        "overlay.mp4",
-        "trace.json",
-        "confidence.csv",
-        "confidence.png",
-    }
+    assert {p.name for p in (place / "out").iterdir()} == FINISHED

@@ -23,6 +23,7 @@ from stremn.segmenting import segment_run, stopped, video_writer, writers
 from stremn.segmenting.sources import ClipRange, Webcam
 from stremn.segmenting.user_masks import read_user_masks
 from test_segment import (
+    FINISHED,
     FIRST,
     HEIGHT,
     LATER,
@@ -114,13 +115,7 @@ def test_a_damaged_end_can_be_the_end(place: Path, weights: Path, capsys: pytest
     assert f"choose {done} or more" in capsys.readouterr().err
     kept = content(out)
     assert main(["segment", "--resume", str(out), "--stop", str(done)]) == 0
-    assert {p.name for p in out.iterdir()} == {
-        "masks",
-        "overlay.mp4",
-        "trace.json",
-        "confidence.csv",
-        "confidence.png",
-    }
+    assert {p.name for p in out.iterdir()} == FINISHED
     assert {n: c for n, c in content(out).items() if n.startswith("masks")} == {
         n: c for n, c in kept.items() if n.startswith("masks")
     }
@@ -259,13 +254,7 @@ def test_a_camera_that_is_unplugged_keeps_its_results(
     monkeypatch.setattr(camera, "_read", unplugged)
     with pytest.raises(InputError, match=r"no device.*3 finished frames"):
         stremn.segment_video(camera, {0: FIRST}, place / "out", checkpoint=weights)
-    assert {p.name for p in (place / "out").iterdir()} == {
-        "masks",
-        "overlay.mp4",
-        "trace.json",
-        "confidence.csv",
-        "confidence.png",
-    }
+    assert {p.name for p in (place / "out").iterdir()} == FINISHED
     assert len(masks_in(place / "out")) == 3
 
 
